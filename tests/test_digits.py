@@ -1,0 +1,151 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits
+from deepinside.networks import Network, Normalization
+from deepinside.train_digits import accuracy, read_training_digits, train, without
+
+
+def as_bytes(digits):
+    return (digits.images[:, 0] * 255).round().to(torch.uint8)
+
+
+@pytest.fixture
+def unseen(digits):
+    """200 digits, each differing from a shipped one in a corner, as uint8."""
+    pictures = as_bytes(digits)[::5].clone()
+    pictures[:, 0, 0] = 1
+    return Digits(pictures, digits.labels[::5])
+
+
+def test_sample_holds_a_hundred_of_each_class_sorted(digits):
+    assert digits.images.shape == (1000, 1, 28, 28)
+    assert digits.images.dtype == torch.float32
+    assert digits.labels.equal(torch.arange(10).repeat_interleave(100))
+    assert "".join(CLASS_NAMES) == "0123456789"
+    assert len({picture.numpy().tobytes() for picture in digits.images}) == 1000
+
+
+def test_digits_are_white_on_black_and_upright(digits):
+    assert (digits.images.amin(), digits.images.amax()) == (0, 1)
+    assert digits.images[..., 0, :].max() == 0
+    ones = digits.images[digits.labels == 1].mean((0, 1)) > 0.1
+    assert ones.any(1).sum() > ones.any(0).sum(), "a 1 is higher than wide"
+    sevens = digits.images[digits.labels == 7].mean((0, 1))
+    assert sevens[:14].std(1).sum() > 0
+    assert (sevens[:14] > 0.2).sum() > (sevens[14:] > 0.2).sum(), "a 7 has its bar at the top"
+
+
+def test_each_call_gives_tensors_of_its_own(digits):
+    load_digits().images.fill_(7)
+    assert load_digits().images.equal(digits.images)
+
+
+def test_layers_are_of_the_kind_the_paper_s_network_is_made_of():
+    layers = digits_layers()
+    kinds = {type(layer) for layer in layers}
+    assert kinds == {nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear}
+    assert layers(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+    assert all(layer.kernel_size == layer.stride for layer in layers if hasattr(layer, "ceil_mode"))
+
+
+def test_training_as_a_program_writes_loadable_weights(digits, unseen, tmp_path):
+    # 20 shipped digits among the 200: they must not be trained on
+    pictures = torch.cat([as_bytes(digits)[::50], unseen.images])
+    labels = torch.cat([digits.labels[::50], unseen.labels])
+    np.savez(tmp_path / "tiny.npz", images=pictures.numpy(), labels=labels.numpy())
+    command = "-m deepinside.train_digits --data tiny.npz --epochs 1 --batch-size 20 --seed 3"
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "epoch  1 of 1" in done.stdout
+
+    path = tmp_path / "digits.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["training digits"] == "200"
+    stored = load_file(path)
+    mean = unseen.images.float().div(255).mean(0, keepdim=True)
+    torch.testing.assert_close(stored["normalization.mean"], mean)
+    layers = digits_layers()
+    layers.load_state_dict(
+        {key[7:]: values for key, values in stored.items() if key.startswith("layers.")}
+    )
+    network = Network(
+        Normalization(stored["normalization.mean"], stored["normalization.std"]),
+        layers,
+        name="tiny",
+        class_names=CLASS_NAMES,
+        input_size=(28, 28),
+        resized_side=28,
+        interpolation="bilinear",
+    )
+    assert f"{accuracy(network, digits):.3f}" == f"{float(metadata['held-out accuracy']):.3f}"
+
+
+def test_training_lowers_the_loss_and_repeats_with_its_seed(unseen, capsys):
+    digits = Digits(unseen.images.float().div(255)[:, None], unseen.labels)
+    first, again, other = (train(digits, epochs=4, batch_size=20, seed=s) for s in (1, 1, 2))
+    losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[:4]]
+    assert losses[-1] < losses[0]
+    assert not first.training
+    assert all(p.equal(q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
+    assert not first[1][0].weight.equal(other[1][0].weight)
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    says_its_mean = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    with torch.no_grad():
+        says_its_mean[1].weight.copy_(torch.tensor([[0.0] * 4, [1.0] * 4]))
+    images = torch.tensor([-1.0, 1.0, 1.0, 1.0])[:, None, None, None].expand(-1, 1, 2, 2)
+    assert accuracy(says_its_mean, Digits(images, torch.tensor([0, 1, 1, 0]))) == 0.75
+
+
+def test_without_takes_out_the_shipped_digits_alone(digits, unseen):
+    others = Digits(unseen.images.float().div(255)[:, None], unseen.labels)
+    both = Digits(
+        torch.cat([digits.images[::7], others.images]),
+        torch.cat([digits.labels[::7], others.labels]),
+    )
+    left = without(both, digits)
+    assert left.images.equal(others.images)
+    assert left.labels.equal(others.labels)
+
+
+def test_without_a_path_torchvision_s_mnist_is_read(monkeypatch, unseen, tmp_path):
+    asked = []
+
+    class FakeMNIST:
+        data, targets = unseen
+
+        def __init__(self, root, **options):
+            asked.append((root, options))
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", FakeMNIST)
+    digits = read_training_digits(None, tmp_path)
+    assert asked == [(tmp_path, {"train": True, "download": True})]
+    assert digits.images.shape == (200, 1, 28, 28)
+    assert as_bytes(digits).equal(unseen.images)
+    assert digits.labels.equal(unseen.labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [
+        (np.zeros((5, 28, 27), np.uint8), r"\(5, 28, 27\)"),
+        (np.zeros((5, 28, 28), np.float32), "float32"),
+        (np.zeros((5, 1, 28, 28), np.uint8), r"\(5, 1, 28, 28\)"),
+    ],
+)
+def test_archive_of_something_else_is_refused(images, got, tmp_path):
+    np.savez(tmp_path / "other.npz", images=images, labels=np.zeros(5))
+    with pytest.raises(ValueError, match=rf"expected images of shape \(N, 28, 28\).* got .*{got}"):
+        read_training_digits(tmp_path / "other.npz", tmp_path)

