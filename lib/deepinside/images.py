@@ -1,0 +1,353 @@
+"""Photos: read from anywhere, fitted to a network's input, and maps laid back over them.
+
+A photo is a float32 tensor (3, H, W), RGB in [0, 1], of any size. A network takes a
+square cut from the resized photo; a `View` remembers where that square lies, so that
+what is computed for it can be drawn over the original picture.
+"""
+
+import difflib
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+MAX_PIXELS = 50_000_000
+
+
+class Credit(NamedTuple):
+    """What a shipped photo shows, who took it, and on which terms it may be used."""
+
+    title: str
+    author: str
+    terms: str
+
+
+class _Shipped(NamedTuple):
+    read: Callable[[], np.ndarray]
+    credit: Credit
+
+
+_PHOTOS = {
+    "astronaut": _Shipped(
+        skimage.data.astronaut, Credit("Eileen Collins, astronaut", "NASA", "public domain")
+    ),
+    "camera": _Shipped(skimage.data.camera, Credit("A photographer (gray)", "Lav Varshney", "CC0")),
+    "cat": _Shipped(skimage.data.chelsea, Credit("Chelsea the cat", "Stéfan van der Walt", "CC0")),
+    "clock": _Shipped(
+        skimage.data.clock,
+        Credit("A wall clock, blurred (gray)", "Stéfan van der Walt", "public domain"),
+    ),
+    "coffee": _Shipped(
+        skimage.data.coffee,
+        Credit("A cup of coffee, Pikolo Espresso Bar", "Rachel Michetti", "CC0"),
+    ),
+    "coins": _Shipped(
+        skimage.data.coins,
+        Credit("Coins from Pompeii (gray)", "Brooklyn Museum", "no known restrictions"),
+    ),
+    "motorcycle": _Shipped(
+        lambda: skimage.data.stereo_motorcycle()[0],
+        Credit(
+            "Motorcycle, left view, Middlebury stereo data 2014",
+            "N. Nešić, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl, D. Scharstein",
+            "published for research, with a citation (Scharstein et al., 2014)",
+        ),
+    ),
+    "rocket": _Shipped(
+        skimage.data.rocket, Credit("Falcon 9 carrying DSCOVR", "SpaceX", "public domain")
+    ),
+}
+
+
+class NetworkInput(Protocol):
+    """What `fit_photo` needs to know of a network."""
+
+    input_size: tuple[int, int]
+    resized_side: int
+    interpolation: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a crop lies in a photo. Sizes are (height, width), in pixels.
+
+    Attributes
+    ----------
+    photo_size : tuple of int
+        The photo before it was resized.
+    resized_size : tuple of int
+        The photo after it was resized.
+    top, left : int
+        The first row and column of the crop in the resized photo.
+    size : tuple of int
+        The crop.
+    """
+
+    photo_size: tuple[int, int]
+    resized_size: tuple[int, int]
+    top: int
+    left: int
+    size: tuple[int, int]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The crop as a half-open box (x0, y0, x1, y1) in pixels of the photo."""
+        rows = self.photo_size[0] / self.resized_size[0]
+        columns = self.photo_size[1] / self.resized_size[1]
+        bottom, right = self.top + self.size[0], self.left + self.size[1]
+        return (self.left * columns, self.top * rows, right * columns, bottom * rows)
+
+
+def photo_names() -> list[str]:
+    """Return the names of the photos that need no file."""
+    return list(_PHOTOS)
+
+
+def photo_credit(name: str) -> Credit:
+    """Return title, author and terms of a photo that `load_photo` knows by name."""
+    if name not in _PHOTOS:
+        raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {name!r}")
+    return _PHOTOS[name].credit
+
+
+def load_photo(
+    source: str | PathLike | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
+) -> Tensor:
+    """Return a photo as it is meant to be seen: RGB in [0, 1], (3, H, W), float32.
+
+    The rotation noted by the camera (EXIF) is applied, gray becomes RGB, transparent
+    parts show white, 16-bit values keep their precision where the file is gray.
+
+    Parameters
+    ----------
+    source : str, path, bytes, PIL image or array
+        The name of a shipped photo (`photo_names`), a file, a file's content, or an array
+        (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float in [0, 1].
+    max_pixels : int
+        A larger picture is refused before it is decoded; Pillow's own limit of 179
+        million pixels holds as well.
+
+    Raises
+    ------
+    ValueError
+        If the source is not a picture, is cut short, too large, empty, or out of range.
+    FileNotFoundError
+        If a path leads nowhere.
+    """
+    if isinstance(source, str) and source in _PHOTOS:
+        source = _PHOTOS[source].read()
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, "the picture", max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_file(io.BytesIO(source), f"{len(source)} bytes", max_pixels)
+    if isinstance(source, str | PathLike):
+        path = Path(source)
+        if not path.is_file():
+            if isinstance(source, str) and path.name == source and not path.suffix:
+                nearest = difflib.get_close_matches(source, _PHOTOS, n=3) or list(_PHOTOS)
+                raise ValueError(
+                    f"expected the name of a photo or a file, got {source!r}; the nearest "
+                    f"names are {', '.join(nearest)}"
+                )
+            raise FileNotFoundError(f"expected a picture file, found none at {source}")
+        return _from_file(path, str(source), max_pixels)
+    raise ValueError(
+        f"expected a photo's name, a path, bytes, a PIL image or a NumPy array, "
+        f"got {type(source).__name__}"
+    )
+
+
+def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bilinear") -> Tensor:
+    """Return the photo with its shorter side resized, antialiased, its shape kept.
+
+    Raises
+    ------
+    ValueError
+        If `photo` is not (3, H, W) in [0, 1], or the result exceeds `MAX_PIXELS`.
+    """
+    _check_photo(photo)
+    if shorter_side < 1:
+        raise ValueError(f"expected a shorter side of at least 1 pixel, got {shorter_side}")
+    height, width = photo.shape[1:]
+    # the longer side is rounded down, as torchvision does
+    shorter = min(height, width)
+    size = (height * shorter_side // shorter, width * shorter_side // shorter)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"expected a photo less long: {width} x {height} pixels become "
+            f"{size[1]} x {size[0]}, over {MAX_PIXELS:,}"
+        )
+    resized = F.interpolate(
+        photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
+    )[0]
+    return resized.clamp(0, 1)
+
+
+def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
+    """Return the network's input cut from a photo as in its training, and where it lies.
+
+    The shorter side is resized to `network.resized_side`, the middle cropped to
+    `network.input_size`.
+
+    Returns
+    -------
+    image : Tensor
+        (3, h, w) in [0, 1]; ``image[None]`` is a batch of one.
+    view : View
+        For `lay_back`.
+    """
+    resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
+    (height, width), (h, w) = resized.shape[1:], network.input_size
+    top, left = round((height - h) / 2), round((width - w) / 2)
+    view = View(tuple(photo.shape[1:]), (height, width), top, left, (h, w))
+    return crop(resized, view), view
+
+
+def crop(resized: Tensor, view: View) -> Tensor:
+    """Return the part of a resized photo (..., H, W) that a view names."""
+    (h, w), top, left = view.size, view.top, view.left
+    return resized[..., top : top + h, left : left + w]
+
+
+def lay_back(values: Tensor, view: View, *, outside: float = 0.0) -> Tensor:
+    """Return values of a crop's pixels, placed where they belong in the original photo.
+
+    Bilinear between the crop's pixels. Maps keep their values (they are not rescaled
+    by the area of a pixel).
+
+    Parameters
+    ----------
+    values : Tensor
+        (..., h, w), a map or an image of the size that `view` names.
+    view : View
+        Where the crop lies, from `fit_photo`.
+    outside : float
+        The value of the photo's pixels that the crop does not show.
+
+    Returns
+    -------
+    Tensor
+        (..., H, W), of the photo's size.
+    """
+    if not values.is_floating_point():
+        raise ValueError(f"expected values of a floating-point type, got {values.dtype}")
+    if tuple(values.shape[-2:]) != view.size:
+        raise ValueError(
+            f"expected values of shape (..., {view.size[0]}, {view.size[1]}), "
+            f"got {tuple(values.shape)}"
+        )
+    grid, inside = _crop_coordinates(view, values)
+    layers = values.reshape(1, -1, *view.size)
+    laid = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
+    laid = torch.where(inside, laid, outside)
+    return laid.reshape(*values.shape[:-2], *view.photo_size)
+
+
+def _crop_coordinates(view: View, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each photo pixel's place in the crop, in [-1, 1], and whether it lies inside."""
+    axes = []
+    for axis, offset in ((0, view.top), (1, view.left)):
+        length, resized = view.photo_size[axis], view.resized_size[axis]
+        centers = torch.arange(length, dtype=like.dtype, device=like.device) + 0.5
+        axes.append((centers * (resized / length) - offset) * (2 / view.size[axis]) - 1)
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack([x, y], dim=-1)[None], (x.abs() <= 1) & (y.abs() <= 1)
+
+
+def _check_photo(photo: Tensor) -> None:
+    if not isinstance(photo, Tensor):
+        raise ValueError(f"expected a photo as a tensor (3, H, W), got {type(photo).__name__}")
+    if photo.ndim != 3 or photo.shape[0] != 3 or 0 in photo.shape:
+        raise ValueError(f"expected a photo of shape (3, H, W), got {tuple(photo.shape)}")
+    if photo.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"expected a photo of float32 or float64, got {photo.dtype}")
+    low, high = photo.min().item(), photo.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ValueError(
+            f"expected at most {max_pixels:,} pixels, got {width} x {height} = {width * height:,}"
+        )
+
+
+def _from_file(file: Path | io.BytesIO, what: str, max_pixels: int) -> Tensor:
+    try:
+        with warnings.catch_warnings():
+            # of large or damaged pictures, of which a ValueError tells below
+            warnings.simplefilter("ignore")
+            with Image.open(file) as picture:
+                return _from_pil(picture, what, max_pixels)
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"expected a picture, got {what} of no known picture format") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"expected at most {max_pixels:,} pixels: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of the picture
+            raise
+        raise ValueError(f"expected a whole picture, but {what} ends early: {error}") from error
+
+
+def _from_pil(picture: Image.Image, what: str, max_pixels: int) -> Tensor:
+    _check_size(*picture.size, max_pixels)
+    try:
+        picture.load()
+        upright = ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, EOFError, ValueError) as error:
+        raise ValueError(f"expected a whole picture, but {what} ends early: {error}") from error
+    if upright.mode.startswith("I"):
+        values = np.asarray(upright)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"expected 16-bit values, got {values.min()} to {values.max()}")
+        return _from_array(values.astype(np.uint16), max_pixels)
+    if upright.mode == "F":
+        return _from_array(np.asarray(upright), max_pixels)
+    has_alpha = upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info
+    return _from_array(np.asarray(upright.convert("RGBA" if has_alpha else "RGB")), max_pixels)
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> Tensor:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"expected an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
+            f"got {array.shape}"
+        )
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    values = torch.from_numpy(_unit_range(array)).reshape(*array.shape[:2], channels)
+    if channels == 4:
+        color, alpha = values[..., :3], values[..., 3:]
+        values = color * alpha + (1 - alpha)
+    return values.permute(2, 0, 1).expand(3, -1, -1).contiguous()
+
+
+def _unit_range(array: np.ndarray) -> np.ndarray:
+    """Return float32 values in [0, 1]."""
+    whites = {"b": 1, "u1": 255, "u2": 65535}
+    kind = array.dtype.kind if array.dtype.kind == "b" else array.dtype.str[1:]
+    if array.dtype.kind == "f":
+        white = 1
+    elif kind in whites:
+        white = whites[kind]
+    else:
+        raise ValueError(f"expected uint8, uint16, bool or float values, got {array.dtype}")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= white):
+        raise ValueError(
+            f"expected {array.dtype} values in [0, {white}], got {low:.6g} to {high:.6g}"
+        )
+    return (array / np.float64(white)).astype(np.float32)

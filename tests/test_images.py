@@ -1,0 +1,572 @@
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as TF
+
+from deepinside.images import (
+    MAX_PIXELS,
+    View,
+    crop,
+    fit_photo,
+    lay_back,
+    load_photo,
+    photo_credit,
+    photo_names,
+    resize_photo,
+)
+
+
+def encoded(picture, kind, **options):
+    """The content of a file that holds a PIL image or an array."""
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture)
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def colors(height=6, width=9):
+    """Random pixels: no two rows, columns or channels are alike."""
+    generator = np.random.default_rng(3)
+    return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def as_photo(pixels):
+    """(H, W, 3) of 0 to 255, as the photo that it should become."""
+    return torch.from_numpy(np.asarray(pixels, np.float64) / 255).float().permute(2, 0, 1)
+
+
+# Reading
+
+
+@pytest.mark.parametrize("name", photo_names())
+def test_shipped_photo_loads_and_has_a_credit(name):
+    photo = load_photo(name)
+    assert photo.dtype == torch.float32
+    assert photo.shape[0] == 3
+    assert min(photo.shape[1:]) >= 224
+    assert 0 <= photo.min() < 0.4
+    assert 0.9 < photo.max() <= 1
+    credit = photo_credit(name)
+    assert all(len(part) > 2 for part in credit)
+
+
+def test_shipped_photos_include_those_of_the_book():
+    assert {"cat", "coffee", "rocket", "motorcycle"} <= set(photo_names())
+    with pytest.raises(ValueError, match=r"expected one of .*cat.* got 'dog'"):
+        photo_credit("dog")
+
+
+def test_cat_is_red_green_blue_and_upright():
+    # Chelsea is ginger, and her eyes are in the upper half
+    photo = load_photo("cat")
+    assert photo.shape == (3, 300, 451)
+    red, green, blue = photo.mean((1, 2))
+    assert red > green > blue
+
+
+SOURCES = {
+    "bytes": lambda path: path.read_bytes(),
+    "bytearray": lambda path: bytearray(path.read_bytes()),
+    "path": lambda path: path,
+    "string": str,
+    "PIL image": lambda path: Image.open(io.BytesIO(path.read_bytes())),
+    "array": lambda path: np.asarray(Image.open(io.BytesIO(path.read_bytes()))),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_every_kind_of_source_gives_the_same_photo(source, tmp_path):
+    path = tmp_path / "some picture.png"
+    path.write_bytes(encoded(colors(), "PNG"))
+    photo = load_photo(source(path))
+    assert photo.dtype == torch.float32
+    assert photo.is_contiguous()
+    assert photo.equal(as_photo(colors()))
+
+
+# which side of the upright picture the file's first row and first column are, by the standard
+EXIF_SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def upright(stored, orientation):
+    """Place pixel by pixel what a camera stored."""
+    rows, columns = stored.shape[:2]
+    sides = EXIF_SIDES[orientation]
+    turned = sides[0] in ("left", "right")
+    size = (columns, rows) if turned else (rows, columns)
+    placed = np.zeros((*size, 3), stored.dtype)
+    for row in range(rows):
+        for column in range(columns):
+            first = row if sides[0] in ("top", "left") else rows - 1 - row
+            second = column if sides[1] in ("top", "left") else columns - 1 - column
+            placed[(second, first) if turned else (first, second)] = stored[row, column]
+    return placed
+
+
+@pytest.mark.parametrize("orientation", EXIF_SIDES)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "PIL image"])
+def test_camera_s_rotation_is_applied(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # blocks of 16 pixels survive JPEG
+    stored = np.kron(colors(2, 3), np.ones((16, 16, 1), np.uint8))
+    if kind == "PIL image":
+        source = Image.open(io.BytesIO(encoded(stored, "PNG", exif=exif)))
+    else:
+        options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+        source = encoded(stored, kind, exif=exif, **options)
+    photo = load_photo(source)
+    assert photo.shape == (3, 48, 32) if orientation > 4 else (3, 32, 48)
+    tolerance = 0.03 if kind == "JPEG" else 0
+    expected = as_photo(upright(stored, orientation))
+    torch.testing.assert_close(photo, expected, rtol=0, atol=tolerance)
+
+
+def gray_ramp(dtype, white):
+    return (np.linspace(0, 1, 54).reshape(6, 9) * white).astype(dtype)
+
+
+def palette_with_transparency():
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 0])
+    picture.putpixel((1, 0), 1)
+    return encoded(picture, "PNG", transparency=0)
+
+
+def with_alpha(alpha):
+    """Pixels over white, computed in plain arithmetic, and the file's content."""
+    pixels = colors()
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], alpha, np.uint8)])
+    over_white = pixels * (alpha / 255) + 255 * (1 - alpha / 255)
+    return encoded(rgba, "PNG"), over_white
+
+
+def gray(values):
+    return np.repeat(np.asarray(values, np.float64)[..., None], 3, axis=2)
+
+
+BYTE_RAMP = gray_ramp(np.uint8, 255)
+LA_PIXELS = np.dstack([BYTE_RAMP, BYTE_RAMP[::-1]])
+CHECKERS = np.indices((6, 9)).sum(0) % 2 == 0
+PICTURES = {
+    "gray PNG": (encoded(BYTE_RAMP, "PNG"), gray(BYTE_RAMP)),
+    "gray with alpha PNG": (
+        encoded(LA_PIXELS, "PNG"),
+        gray(LA_PIXELS[..., 0] * (LA_PIXELS[..., 1] / 255) + 255 * (1 - LA_PIXELS[..., 1] / 255.0)),
+    ),
+    "palette PNG with transparency": (
+        palette_with_transparency(),
+        [[[255, 255, 255], [200, 100, 0]]],
+    ),
+    "gray PNG with one transparent value": (
+        encoded(BYTE_RAMP, "PNG", transparency=int(BYTE_RAMP[2, 3])),
+        gray([[255 if value == BYTE_RAMP[2, 3] else value for value in row] for row in BYTE_RAMP]),
+    ),
+    "opaque RGBA PNG": with_alpha(255),
+    "half transparent RGBA PNG": with_alpha(128),
+    "invisible RGBA PNG": with_alpha(0),
+    "1-bit PNG": (encoded(CHECKERS, "PNG"), gray(CHECKERS * 255)),
+    "CMYK TIFF": (
+        encoded(Image.fromarray(colors()).convert("CMYK"), "TIFF"),
+        # cyan, magenta and yellow are what is missing of red, green and blue
+        colors(),
+    ),
+    "animated GIF, first of two": (
+        encoded(
+            Image.fromarray(BYTE_RAMP),
+            "GIF",
+            save_all=True,
+            append_images=[Image.fromarray(BYTE_RAMP[::-1].copy())],
+        ),
+        gray(BYTE_RAMP),
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), PICTURES.values(), ids=PICTURES)
+def test_every_kind_of_picture_becomes_rgb(content, expected):
+    torch.testing.assert_close(load_photo(content), as_photo(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")]
+)
+def test_16_bit_gray_keeps_its_precision(kind, dtype):
+    values = np.array([[0, 1, 255, 256], [257, 32768, 65534, 65535]])
+    expected = torch.from_numpy(values / 65535).float().expand(3, 2, 4)
+    assert load_photo(encoded(values.astype(dtype), kind)).equal(expected)
+
+
+def test_float_tiff_is_taken_as_it_is():
+    values = gray_ramp(np.float32, 1)
+    assert load_photo(encoded(values, "TIFF")).equal(torch.from_numpy(values).expand(3, 6, 9))
+    with pytest.raises(ValueError, match=r"expected float32 values in \[0, 1\], got 0 to 255"):
+        load_photo(encoded(values * 255, "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [
+        ("uint8", 255),
+        ("uint16", 65535),
+        (">u2", 65535),
+        ("bool", 1),
+        ("float16", 1),
+        ("float32", 1),
+        ("float64", 1),
+        (">f8", 1),
+    ],
+)
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_array_of_every_type_and_shape(dtype, white, channels):
+    ramp = gray_ramp(np.float64, white).astype(dtype)
+    array = ramp if channels is None else np.stack([ramp] * channels, axis=-1)
+    if channels == 3:
+        array[..., 1], array[..., 2] = array[..., 0][::-1], array[..., 0][:, ::-1]
+    if channels == 4:
+        array[..., 3] = white
+    values = array.astype(np.float64) / white
+    values = values[..., None] if channels is None else values
+    expected = np.broadcast_to(values[..., :3], (6, 9, 3)).transpose(2, 0, 1)
+    torch.testing.assert_close(
+        load_photo(array), torch.from_numpy(expected.copy()).float(), rtol=0, atol=1e-7
+    )
+
+
+def test_array_with_alpha_shows_white_below():
+    array = np.full((2, 3, 4), 0.5)
+    array[..., 3] = 0.25
+    torch.testing.assert_close(load_photo(array), torch.full((3, 2, 3), 0.5 * 0.25 + 0.75))
+
+
+def test_array_is_copied_and_may_be_a_flipped_view():
+    array = np.random.default_rng(0).random((4, 5, 3))
+    kept = array.copy()
+    photo = load_photo(array[::-1, ::-1])
+    torch.testing.assert_close(
+        photo, torch.from_numpy(kept[::-1, ::-1].transpose(2, 0, 1).copy()).float()
+    )
+    photo.zero_()
+    assert (array == kept).all()
+
+
+def test_pil_image_of_the_caller_stays_open_and_turned_as_it_was():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.open(io.BytesIO(encoded(colors(), "PNG", exif=exif)))
+    load_photo(picture)
+    assert picture.size == (9, 6)
+    assert picture.getexif()[0x0112] == 6
+    assert (np.asarray(picture) == colors()).all()
+
+
+# Refusing
+
+
+def noise_file(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    return encoded(pixels, kind, exif=exif)
+
+
+@pytest.mark.parametrize("share", [0.002, 0.008, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_file_cut_short_is_refused(kind, share):
+    content = noise_file(kind)
+    with pytest.raises(ValueError, match="expected a"):
+        load_photo(content[: int(share * len(content))])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"<svg></svg>"])
+def test_file_of_something_else_is_refused(content, tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    for source in (content, path):
+        with pytest.raises(ValueError, match=r"expected a (whole )?picture"):
+            load_photo(source)
+
+
+@pytest.mark.parametrize("path", ["missing/photo.jpg", "photo.jpg", Path("cat"), Path()])
+def test_path_that_leads_nowhere(path):
+    with pytest.raises(FileNotFoundError, match="expected a picture file, found none at"):
+        load_photo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("cats", "cat"), ("Rocket", "rocket"), ("dog", "astronaut, camera")]
+)
+def test_unknown_name_is_answered_with_the_nearest(name, nearest):
+    with pytest.raises(ValueError, match=f"got '{name}'; the nearest names are .*{nearest}"):
+        load_photo(name)
+
+
+@pytest.mark.parametrize("source", [None, 3, [1, 2], torch.zeros(3, 4, 4)])
+def test_source_of_another_type_is_refused(source):
+    with pytest.raises(ValueError, match=f"expected a photo's name.* got {type(source).__name__}"):
+        load_photo(source)
+
+
+def png_of_size(width, height):
+    """A file of 100 bytes that promises a picture and holds none."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"garbage") + chunk(b"IEND", b"")
+
+
+# Pillow says nothing of the first, warns of the second and refuses the third
+@pytest.mark.parametrize("side", [8_000, 10_000, 50_000])
+@pytest.mark.parametrize("strict", [True, False])
+def test_huge_picture_is_refused_before_it_is_decoded(side, strict, tmp_path):
+    path = tmp_path / "huge.png"
+    path.write_bytes(png_of_size(side, side))
+    for source in (path, path.read_bytes()):
+        with warnings.catch_warnings(record=not strict) as caught:
+            warnings.simplefilter("error" if strict else "always")
+            with pytest.raises(ValueError, match=f"expected at most {MAX_PIXELS:,} pixels"):
+                load_photo(source)
+        assert not caught
+
+
+def test_limit_of_pixels_can_be_set():
+    with pytest.raises(ValueError, match="expected at most 53 pixels, got 9 x 6 = 54"):
+        load_photo(colors(), max_pixels=53)
+    assert load_photo(colors(), max_pixels=54).shape == (3, 6, 9)
+
+
+def changed(dtype, value):
+    array = np.full((4, 5, 3), 1, dtype)
+    array[2, 3, 1] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [
+        (changed("float32", np.nan), "got nan to nan"),
+        (changed("float32", np.inf), "got 1 to inf"),
+        (changed("float64", 255), "got 1 to 255"),
+        (changed("float64", -0.5), "got -0.5 to 1"),
+        (changed("complex64", 0), "got complex64"),
+        (changed("int8", 0), "got int8"),
+        (changed("int16", 0), "got int16"),
+        # silently read as 16-bit values, an int64 picture up to 255 would be almost black
+        (changed("int64", 255), "got int64"),
+        (changed("int64", -1), "got "),
+        (changed("object", 0), "got object"),
+        (np.zeros((3, 4, 5)), r"got \(3, 4, 5\)"),
+        (np.zeros((2, 3, 4, 3)), r"got \(2, 3, 4, 3\)"),
+        (np.zeros(5), r"got \(5,\)"),
+        (np.zeros((0, 5, 3)), r"got \(0, 5, 3\)"),
+    ],
+)
+def test_array_that_is_no_picture_is_refused(array, got):
+    with pytest.raises(ValueError, match=rf"expected .*{got}"):
+        load_photo(array)
+
+
+# Fitting
+
+
+def network_input(size, resized_side, interpolation="bilinear"):
+    """What `fit_photo` asks of a network."""
+    return SimpleNamespace(input_size=size, resized_side=resized_side, interpolation=interpolation)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (300, 451),
+        (451, 300),
+        (333, 333),
+        (256, 256),
+        (225, 1023),
+        (97, 131),
+        (10, 13),
+        # sides that 224 / side * side misses by a rounding error
+        (55, 55),
+        (110, 55),
+        (166, 83),
+    ],
+)
+@pytest.mark.parametrize(("side", "resized"), [(224, 256), (224, 224)])
+def test_fit_is_torchvision_s_resize_and_center_crop(size, interpolation, side, resized, generator):
+    photo = torch.rand(3, *size, generator=generator)
+    image, view = fit_photo(photo, network_input((side, side), resized, interpolation))
+    expected = TF.resize(photo, [resized], InterpolationMode(interpolation), antialias=True)
+    assert view.resized_size == tuple(expected.shape[1:])
+    assert view.photo_size == size
+    expected = TF.center_crop(expected, [side, side]).clamp(0, 1)
+    assert image.shape == expected.shape
+    torch.testing.assert_close(image, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("photo_size", "box"),
+    [
+        # the shorter side is halved to 200 pixels, of which the middle 100 are 200 of the photo
+        ((400, 800), (300, 100, 500, 300)),
+        ((800, 400), (100, 300, 300, 500)),
+        ((400, 400), (100, 100, 300, 300)),
+    ],
+)
+def test_box_is_in_pixels_of_the_photo(photo_size, box):
+    _, view = fit_photo(torch.rand(3, *photo_size), network_input((100, 100), 200))
+    assert view.box == pytest.approx(box)
+
+
+def test_crop_cuts_rows_then_columns():
+    resized = torch.arange(7 * 9).reshape(1, 7, 9)
+    view = View(photo_size=(7, 9), resized_size=(7, 9), top=2, left=5, size=(3, 4))
+    assert crop(resized, view).tolist() == [
+        [[row * 9 + column for column in range(5, 9)] for row in range(2, 5)]
+    ]
+
+
+def blob(size, place, width):
+    """A bright spot at (row, column) on black."""
+    rows = torch.arange(size[0])[:, None] - place[0]
+    columns = torch.arange(size[1])[None, :] - place[1]
+    return torch.exp(-(rows**2 + columns**2) / (2 * width**2))
+
+
+@pytest.mark.parametrize(
+    ("size", "place"),
+    [
+        ((300, 451), (150, 225)),
+        ((300, 451), (70, 160)),
+        ((300, 451), (240, 290)),
+        ((451, 300), (200, 60)),
+        ((80, 100), (55, 30)),
+        ((600, 601), (100, 480)),
+    ],
+)
+def test_blob_comes_back_to_its_place(size, place):
+    photo = blob(size, place, 0.03 * min(size)).expand(3, -1, -1)
+    image, view = fit_photo(photo, network_input((224, 224), 256))
+    laid = lay_back(image.mean(0), view)
+    assert laid.shape == size
+    total = laid.sum()
+    row = (laid.sum(1) * torch.arange(size[0])).sum() / total
+    column = (laid.sum(0) * torch.arange(size[1])).sum() / total
+    assert (row.item(), column.item()) == pytest.approx(place, abs=0.5)
+    highest = divmod(laid.argmax().item(), size[1])
+    assert highest == pytest.approx(place, abs=1)
+
+
+@pytest.mark.parametrize("size", [(300, 451), (451, 300), (61, 93)])
+def test_constant_map_fills_its_box_and_no_more(size):
+    _, view = fit_photo(torch.rand(3, *size), network_input((90, 70), 100))
+    laid = lay_back(torch.full((90, 70), 2.5), view, outside=-1)
+    x0, y0, x1, y1 = view.box
+    expected = torch.full(size, -1.0)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            # a pixel belongs to the box that its center lies in
+            if x0 < column + 0.5 < x1 and y0 < row + 0.5 < y1:
+                expected[row, column] = 2.5
+    assert expected.unique().tolist() == [-1, 2.5]
+    torch.testing.assert_close(laid, expected, rtol=0, atol=1e-5)
+
+
+def test_smooth_photo_comes_back_the_same():
+    rows, columns = torch.meshgrid(
+        torch.linspace(0, 1, 310), torch.linspace(0, 1, 402), indexing="ij"
+    )
+    photo = torch.stack([rows, columns, (3 * rows + 5 * columns).sin() / 2 + 0.5])
+    image, view = fit_photo(photo, network_input((224, 224), 256))
+    laid = lay_back(image, view, outside=torch.nan)
+    shown = ~laid.isnan()
+    x0, y0, x1, y1 = view.box
+    assert shown.sum() / 3 == pytest.approx((x1 - x0) * (y1 - y0), rel=0.02)
+    torch.testing.assert_close(laid[shown], photo[shown], rtol=0, atol=0.01)
+
+
+def test_maps_of_any_batch_are_laid_back_one_by_one(generator):
+    _, view = fit_photo(torch.rand(3, 40, 60), network_input((20, 24), 30))
+    values = torch.randn(2, 3, 20, 24, generator=generator, dtype=torch.float64)
+    laid = lay_back(values, view)
+    assert laid.shape == (2, 3, 40, 60)
+    assert laid.dtype == torch.float64
+    for first in range(2):
+        for second in range(3):
+            assert laid[first, second].equal(lay_back(values[first, second], view))
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (3, 20, 23), (20,), (1, 20, 24, 1)])
+def test_map_of_another_size_is_refused(shape):
+    _, view = fit_photo(torch.rand(3, 40, 60), network_input((20, 24), 30))
+    with pytest.raises(ValueError, match=r"expected values of shape \(\.\.\., 20, 24\), got"):
+        lay_back(torch.zeros(shape), view)
+
+
+@pytest.mark.parametrize(
+    ("photo", "got"),
+    [
+        (torch.zeros(1, 3, 40, 60), r"got \(1, 3, 40, 60\)"),
+        (torch.zeros(40, 60, 3), r"got \(40, 60, 3\)"),
+        (torch.zeros(40, 60), r"got \(40, 60\)"),
+        (torch.zeros(3, 0, 60), r"got \(3, 0, 60\)"),
+        (torch.full((3, 40, 60), 255.0), "got values from 255 to 255"),
+        (torch.full((3, 40, 60), -0.1), "got values from -0.1"),
+        (torch.full((3, 40, 60), torch.nan), "got values from nan"),
+        (torch.zeros(3, 40, 60, dtype=torch.uint8), "got torch.uint8"),
+    ],
+)
+def test_what_is_no_photo_is_refused(photo, got):
+    with pytest.raises(ValueError, match=rf"expected a photo .*{got}"):
+        fit_photo(photo, network_input((20, 24), 30))
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 2_000), (3, 2_000, 1)])
+def test_photo_too_long_for_memory_is_refused(shape):
+    with pytest.raises(ValueError, match="expected a photo less long"):
+        resize_photo(torch.zeros(shape), 256)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.zeros((3, 5, 5), np.float32), "as a tensor .* got ndarray"),
+        (torch.zeros(3, 5, 5, dtype=torch.complex64), "got torch.complex64"),
+    ],
+)
+def test_what_is_no_tensor_of_floats_is_refused(photo, message):
+    with pytest.raises(ValueError, match=message):
+        resize_photo(photo, 4)
+
+
+def test_a_side_of_no_pixels_is_refused():
+    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
+        resize_photo(torch.zeros(3, 5, 5), 0)
+
+
+def test_a_mask_is_not_laid_back_as_a_map():
+    view = View((5, 5), (5, 5), 0, 0, (5, 5))
+    with pytest.raises(ValueError, match=r"got torch\.bool"):
+        lay_back(torch.ones(5, 5, dtype=torch.bool), view)
