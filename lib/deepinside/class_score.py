@@ -1,0 +1,181 @@
+"""Class scores S_c(I): the network as a function of its input (paper §2, first half).
+
+The score is what the last layer returns, before soft-max. Soft-max turns the scores of
+one image into probabilities ``P_c = exp(S_c) / sum_k exp(S_k)``, in which a class gains
+also when the others lose: the paper therefore works with the score.
+"""
+
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from deepinside.preparation import evaluation_mode
+
+Target = int | str | Sequence[int | str] | Tensor | None
+
+
+class ClassScore(NamedTuple):
+    """One class and what a network gives it."""
+
+    index: int
+    name: str
+    score: float
+    probability: float
+
+
+def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
+    """Return the unnormalized score of one class an image (logits), shape (N,).
+
+    Differentiable with respect to `images`. Paper §2.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From images (N, C, H, W) to class scores (N, classes).
+    images : Tensor
+        (N, C, H, W), RGB in [0, 1].
+    target : int, str, sequence or tensor, optional
+        The class, by index or name, one for all images or one each; without it each
+        image's class of the highest score.
+
+    Raises
+    ------
+    ValueError
+        If the images are not a batch, not finite or not in the network's type, or the
+        target is not one of its classes.
+    """
+    scores, classes = _scores_and_classes(network, images, target)
+    return scores.gather(1, classes[:, None])[:, 0]
+
+
+def class_probability(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
+    """Return the soft-max probability of one class an image, shape (N,).
+
+    Parameters and errors as for `class_score`.
+    """
+    scores, classes = _scores_and_classes(network, images, target)
+    return scores.softmax(1).gather(1, classes[:, None])[:, 0]
+
+
+@torch.no_grad()
+def top_classes(network: nn.Module, images: Tensor, count: int = 5) -> list[list[ClassScore]]:
+    """Return, for each image, the `count` classes of the highest scores, best first."""
+    scores, _ = _scores_and_classes(network, images, None)
+    if not isinstance(count, int) or not 1 <= count <= scores.shape[1]:
+        raise ValueError(f"expected a count from 1 to {scores.shape[1]}, got {count!r}")
+    probabilities = scores.softmax(1)
+    names = getattr(network, "class_names", None) or [str(c) for c in range(scores.shape[1])]
+    return [
+        [ClassScore(c, names[c], s[c].item(), p[c].item()) for c in s.topk(count).indices.tolist()]
+        for s, p in zip(scores, probabilities, strict=True)
+    ]
+
+
+def class_index(target: int | str, class_names: Sequence[str]) -> int:
+    """Return the index of a class given by its index or its name (in any case).
+
+    Raises
+    ------
+    ValueError
+        If the index is out of range, the name unknown, or borne by two classes.
+    """
+    if isinstance(target, str):
+        return _named_class(target, class_names)
+    return _checked_index(target, len(class_names))
+
+
+def check_images(network: nn.Module, images: Tensor) -> None:
+    """Raise a ValueError unless `images` is a finite batch in the network's type."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f"expected images as a tensor (N, C, H, W), got {type(images).__name__}")
+    if images.ndim != 4 or len(images) == 0:
+        hint = "; image[None] is a batch of one" if images.ndim == 3 else ""
+        raise ValueError(
+            f"expected a batch of images (N, C, H, W), got shape {tuple(images.shape)}{hint}"
+        )
+    weight = next(network.parameters(), None)
+    if not images.is_floating_point():
+        raise ValueError(f"expected images of floats in [0, 1], got {images.dtype}")
+    if weight is not None and (images.dtype, images.device) != (weight.dtype, weight.device):
+        raise ValueError(
+            f"expected images of the network's type and device, {weight.dtype} on "
+            f"{weight.device}; got {images.dtype} on {images.device}"
+        )
+    low, high = images.detach().aminmax()
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        bad = (~torch.isfinite(images.detach())).sum().item()
+        raise ValueError(f"expected finite images, got {bad} values that are NaN or infinite")
+    if high > 100:
+        raise ValueError(
+            f"expected images in [0, 1], got values up to {high.item():.4g}: divide by 255?"
+        )
+
+
+@torch.no_grad()
+def target_classes(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
+    """Return each image's class index, (N,): its target, or its class of the highest score."""
+    return _scores_and_classes(network, images, target)[1]
+
+
+def _scores_and_classes(
+    network: nn.Module, images: Tensor, target: Target
+) -> tuple[Tensor, Tensor]:
+    check_images(network, images)
+    names = getattr(network, "class_names", None)
+    if target is not None and names:
+        # known before the pass: a wrong target costs nothing
+        target = _class_indices(target, len(images), names)
+    with evaluation_mode(network):
+        scores = network(images)
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(
+            f"expected a network that returns scores of shape ({len(images)}, classes), got {got}"
+        )
+    if target is None:
+        return scores, scores.detach().argmax(1)
+    if not names:
+        target = _class_indices(target, len(images), [str(c) for c in range(scores.shape[1])])
+    return scores, torch.tensor(target, device=scores.device)
+
+
+def _class_indices(target: Target, count: int, class_names: Sequence[str]) -> list[int]:
+    if isinstance(target, Tensor):
+        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+            raise ValueError(f"expected class indices of an integer type, got {target.dtype}")
+        target = target.tolist()
+    if isinstance(target, str) or not hasattr(target, "__len__") or getattr(target, "ndim", 1) == 0:
+        return [class_index(target, class_names)] * count
+    if len(target) != count:
+        raise ValueError(f"expected one class or {count}, one for each image; got {len(target)}")
+    return [class_index(one, class_names) for one in target]
+
+
+def _named_class(name: str, class_names: Sequence[str]) -> int:
+    folded = [known.casefold() for known in class_names]
+    found = [index for index, known in enumerate(folded) if known == name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(
+            f"expected a name that one class bears, got {name!r}, which "
+            f"{len(found)} do: give the index, {' or '.join(map(str, found))}"
+        )
+    near = difflib.get_close_matches(name.casefold(), folded, n=3)
+    nearest = [f"{class_names[folded.index(known)]} ({folded.index(known)})" for known in near]
+    hint = f"; the nearest are {', '.join(nearest)}" if nearest else ""
+    raise ValueError(f"expected the name of a class, got {name!r}{hint}")
+
+
+def _checked_index(index: int, classes: int) -> int:
+    try:
+        whole = int(index.__index__())
+    except (AttributeError, TypeError):
+        whole = -1
+    is_bool = isinstance(index, bool) or getattr(index, "dtype", None) == torch.bool
+    if is_bool or not 0 <= whole < classes:
+        raise ValueError(f"expected a class index from 0 to {classes - 1}, got {index!r}")
+    return whole

@@ -1,0 +1,268 @@
+"""Figures: images, maps that share one scale, and class scores as bars.
+
+Maps that are compared share one norm and one colorbar with its unit. Maps that are never
+negative are drawn from black (zero) in magma, signed maps in a red-blue scale whose
+white is zero.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from deepinside.class_score import ClassScore
+
+Box = tuple[float, float, float, float]
+
+WIDTH = 7.2
+_DPI = 120
+_JPEG = {"quality": 88, "subsampling": 0, "optimize": True}
+# inches that a colorbar with its label takes
+_COLORBAR = 0.55
+
+
+class Panels(Figure):
+    """A figure of photos and maps, which a notebook shows and keeps as JPEG.
+
+    Photos and grainy maps weigh five times as much as PNG, and a chapter has a dozen.
+    """
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        file = io.BytesIO()
+        self.savefig(file, format="jpeg", pil_kwargs=_JPEG)
+        display({"image/jpeg": file.getvalue(), "text/plain": repr(self)}, raw=True)
+
+
+def image_panels(
+    images: Sequence[Tensor],
+    titles: Sequence[str] = (),
+    *,
+    columns: int | None = None,
+    boxes: Sequence[Box | None] = (),
+) -> Figure:
+    """Return a figure of images side by side.
+
+    Parameters
+    ----------
+    images : sequence of Tensor
+        Each (3, H, W) or (1, H, W) in [0, 1]; values outside are clipped.
+    titles : sequence of str
+        One an image, or none.
+    columns : int, optional
+        How many in a row; all, unless given.
+    boxes : sequence of box or None
+        A half-open box (x0, y0, x1, y1) to outline in each image, or none.
+    """
+    figure, axes = _grid(images, titles, columns)
+    for i, (axis, image) in enumerate(zip(axes, images, strict=True)):
+        _draw_image(axis, image)
+        if i < len(boxes) and boxes[i] is not None:
+            _outline(axis, boxes[i])
+    return figure
+
+
+def map_panels(
+    maps: Sequence[Tensor],
+    titles: Sequence[str] = (),
+    *,
+    unit: str,
+    signed: bool = False,
+    percentile: float = 100.0,
+    relative: bool = False,
+    columns: int | None = None,
+) -> Figure:
+    """Return a figure of maps that share one color scale and one colorbar.
+
+    Parameters
+    ----------
+    maps : sequence of Tensor
+        Each (H, W); without `signed` at least 0.
+    titles : sequence of str
+        One a map, or none.
+    unit : str
+        What the colorbar measures.
+    signed : bool
+        Center the scale on zero, in red and blue.
+    percentile : float
+        The percentile of all magnitudes at which the scale ends; below 100 the colorbar
+        says so.
+    relative : bool
+        Divide each map by its own such percentile, so that maps of different size can be
+        compared in shape; the colorbar says so.
+    columns : int, optional
+        How many in a row; all, unless given.
+
+    Raises
+    ------
+    ValueError
+        If a map has negative values and `signed` is not set.
+    """
+    maps, label = _scaled(maps, unit, percentile, relative)
+    norm = _shared_norm(maps, signed, percentile, relative)
+    figure, axes = _grid(maps, titles, columns, space_below=_COLORBAR)
+    for axis, values in zip(axes, maps, strict=True):
+        drawn = _draw_map(axis, values, norm, signed)
+    _colorbar(figure, axes, drawn, label)
+    return figure
+
+
+def photo_map_panels(
+    photos: Sequence[Tensor],
+    maps: Sequence[Tensor],
+    titles: Sequence[str] = (),
+    *,
+    unit: str,
+    percentile: float = 100.0,
+    relative: bool = False,
+) -> Figure:
+    """Return a figure with photos above and their maps, on one scale, below.
+
+    Parameters as for `image_panels` and `map_panels`; photo i and map i are one column.
+    """
+    maps, label = _scaled(maps, unit, percentile, relative)
+    norm = _shared_norm(maps, False, percentile, relative)
+    figure, axes = _grid([*photos, *maps], titles, len(photos), space_below=_COLORBAR)
+    for axis, photo in zip(axes, photos, strict=False):
+        _draw_image(axis, photo)
+    below = axes[len(photos) :]
+    for axis, values in zip(below, maps, strict=True):
+        drawn = _draw_map(axis, values, norm, False)
+    _colorbar(figure, below, drawn, label)
+    return figure
+
+
+def class_bars(classes: Sequence[ClassScore]) -> Figure:
+    """Return a figure of class scores and, beside them, the same classes' probabilities."""
+    figure, (left, right) = plt.subplots(
+        1,
+        2,
+        figsize=(WIDTH, 0.32 * len(classes) + 0.8),
+        dpi=_DPI,
+        sharey=True,
+        layout="constrained",
+    )
+    names = [one.name for one in classes]
+    left.barh(names, [one.score for one in classes], color="tab:gray")
+    left.set_xlabel("class score (logits)")
+    right.barh(names, [one.probability for one in classes], color="black")
+    right.set_xlabel("class probability")
+    right.set_xlim(0, 1)
+    left.invert_yaxis()
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    plt.close(figure)
+    return figure
+
+
+def lines(
+    x: Sequence[float],
+    curves: dict[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+) -> Figure:
+    """Return a figure of labeled curves over one axis, told apart by dash as by color."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.2), dpi=_DPI, layout="constrained")
+    styles = ["-", "--", ":", "-."]
+    colors = plt.colormaps["viridis"](np.linspace(0, 0.8, len(curves)))
+    for i, (label, y) in enumerate(curves.items()):
+        axis.plot(x, y, styles[i % len(styles)], color=colors[i], label=label)
+    if log:
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+    axis.set(xlabel=x_label, ylabel=y_label)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def _grid(
+    items: Sequence[Tensor],
+    titles: Sequence[str],
+    columns: int | None,
+    *,
+    space_below: float = 0.0,
+) -> tuple[Figure, list[Axes]]:
+    if not len(items):
+        raise ValueError("expected at least one image or map, got none")
+    if len(titles) > len(items):
+        raise ValueError(f"expected at most {len(items)} titles, got {len(titles)}")
+    columns = columns or len(items)
+    rows = math.ceil(len(items) / columns)
+    # columns as wide as their first panel is, so that one row has one height
+    ratios = [item.shape[-1] / item.shape[-2] for item in items[:columns]]
+    ratios += [ratios[-1]] * (columns - len(ratios))
+    titled = math.ceil(len(titles) / columns)
+    size = (WIDTH, rows * (WIDTH / sum(ratios) + 0.04) + titled * 0.27 + space_below)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=size,
+        dpi=_DPI,
+        squeeze=False,
+        layout="constrained",
+        gridspec_kw={"width_ratios": ratios},
+        FigureClass=Panels,
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, title in zip(axes.flat, titles, strict=False):
+        axis.set_title(title, fontsize=9)
+    plt.close(figure)
+    return figure, list(axes.flat)[: len(items)]
+
+
+def _draw_image(axis: Axes, image: Tensor) -> None:
+    pixels = image.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+
+
+def _draw_map(axis: Axes, values: Tensor, norm: Normalize, signed: bool) -> plt.cm.ScalarMappable:
+    cmap = "RdBu_r" if signed else "magma"
+    return axis.imshow(values.detach().cpu().numpy(), cmap=cmap, norm=norm)
+
+
+def _scaled(
+    maps: Sequence[Tensor], unit: str, percentile: float, relative: bool
+) -> tuple[Sequence[Tensor], str]:
+    """Return the maps to draw and what the colorbar says of them."""
+    if relative:
+        scaled = [one / (one.abs().quantile(percentile / 100).item() or 1.0) for one in maps]
+        return scaled, f"{unit}, as a share of each map's percentile {percentile:g}"
+    return maps, unit if percentile == 100 else f"{unit}; scale ends at percentile {percentile:g}"
+
+
+def _shared_norm(
+    maps: Sequence[Tensor], signed: bool, percentile: float, relative: bool
+) -> Normalize:
+    values = np.concatenate([one.detach().cpu().numpy().ravel() for one in maps])
+    if not signed and values.min() < 0:
+        raise ValueError(f"expected maps of 0 or more, got {values.min():.4g}: signed=True?")
+    end = 1.0 if relative else np.percentile(np.abs(values), percentile) or 1.0
+    return Normalize(-end if signed else 0, end)
+
+
+def _colorbar(figure: Figure, axes: list[Axes], drawn: plt.cm.ScalarMappable, label: str) -> None:
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.03)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _outline(axis: Axes, box: Box) -> None:
+    x0, y0, x1, y1 = box
+    # pixel centers lie on whole numbers, so a half-open box starts half a pixel earlier
+    for color, width in (("black", 3), ("white", 1.5)):
+        axis.add_patch(
+            Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=color, lw=width)
+        )

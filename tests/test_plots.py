@@ -1,0 +1,130 @@
+"""What a figure shows is read from the figure itself."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from deepinside import plots
+from deepinside.class_score import ClassScore
+
+
+def drawn(figure):
+    """The images of a figure, in the order of its panels."""
+    return [axes.images[0] for axes in figure.axes if axes.images]
+
+
+def test_images_keep_rows_columns_and_channels():
+    image = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0))
+    (shown,) = drawn(plots.image_panels([image]))
+    assert np.allclose(shown.get_array(), image.permute(1, 2, 0).numpy())
+
+
+def test_gray_is_drawn_from_black_to_white_whatever_it_holds():
+    (shown,) = drawn(plots.image_panels([torch.full((1, 4, 4), 0.5)]))
+    assert shown.get_clim() == (0, 1)
+    assert np.allclose(shown.to_rgba(shown.get_array().squeeze())[..., :3], 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize(("signed", "zero"), [(False, "black"), (True, "white")])
+def test_zero_looks_like_zero(signed, zero):
+    values = torch.tensor([[0.0, 1.0], [2.0, -3.0 if signed else 3.0]])
+    (shown,) = drawn(plots.map_panels([values], unit="value", signed=signed))[:1]
+    assert np.allclose(shown.to_rgba(0.0)[:3], to_rgb(zero), atol=0.04)
+
+
+def test_signed_maps_are_centered_on_zero():
+    (shown,) = drawn(plots.map_panels([torch.tensor([[0.5, -2.0]])], unit="value", signed=True))[:1]
+    assert shown.get_clim() == (-2, 2)
+    red, blue = shown.to_rgba(1.0), shown.to_rgba(-1.0)
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+
+
+def test_compared_maps_share_one_scale_and_one_colorbar_with_its_unit():
+    figure = plots.map_panels([torch.ones(4, 4), 5 * torch.ones(4, 4)], ["a", "b"], unit="logits")
+    first, second = drawn(figure)[:2]
+    assert first.get_clim() == second.get_clim() == (0, 5)
+    (bar,) = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert bar.get_xlabel() == "logits"
+
+
+def test_a_clipped_scale_is_stated():
+    values = torch.arange(101.0).reshape(1, 101)
+    figure = plots.map_panels([values], unit="logits", percentile=90)
+    assert drawn(figure)[0].get_clim()[1] == pytest.approx(90)
+    assert "scale ends at percentile 90" in figure.axes[-1].get_xlabel()
+
+
+def test_relative_maps_are_divided_each_by_its_own_percentile():
+    values = torch.arange(101.0).reshape(1, 101)
+    figure = plots.map_panels([values, 10 * values], unit="value", percentile=90, relative=True)
+    first, second = drawn(figure)[:2]
+    assert np.allclose(first.get_array(), second.get_array())
+    assert first.get_array().max() == pytest.approx(100 / 90)
+    assert first.get_clim() == (0, 1)
+    assert "share of each map's percentile 90" in figure.axes[-1].get_xlabel()
+
+
+def test_photos_stand_above_their_maps():
+    photos = [torch.zeros(3, 4, 6), torch.ones(3, 4, 6)]
+    maps = [torch.full((4, 6), 1.0), torch.full((4, 6), 2.0)]
+    shown = drawn(plots.photo_map_panels(photos, maps, ["a", "b"], unit="logits"))[:4]
+    assert [one.get_array().max() for one in shown] == [0, 1, 1, 2]
+
+
+def test_a_map_with_negative_values_is_refused_unless_signed():
+    with pytest.raises(ValueError, match=r"got -1: signed=True\?"):
+        plots.map_panels([torch.tensor([[-1.0, 2.0]])], unit="value")
+
+
+def test_an_empty_map_is_drawn_black():
+    (shown,) = drawn(plots.map_panels([torch.zeros(3, 3)], unit="value"))[:1]
+    assert np.allclose(shown.to_rgba(shown.get_array())[..., :3], 0, atol=0.02)
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(ValueError, match="at least one image or map"):
+        plots.image_panels([])
+
+
+def test_more_titles_than_panels_are_refused():
+    with pytest.raises(ValueError, match="at most 1 titles, got 2"):
+        plots.image_panels([torch.zeros(3, 2, 2)], ["a", "b"])
+
+
+def test_a_box_is_drawn_around_its_half_open_pixels():
+    figure = plots.image_panels([torch.zeros(3, 10, 20)], boxes=[(2, 3, 12, 7)])
+    outline = figure.axes[0].patches[0]
+    # pixel centers are whole numbers: pixels 2 to 11 and 3 to 6 reach from 1.5 and 2.5
+    assert outline.get_xy() == (1.5, 2.5)
+    assert (outline.get_width(), outline.get_height()) == (10, 4)
+
+
+def test_bars_show_scores_and_probabilities_best_first():
+    classes = [ClassScore(4, "first", 9.0, 0.7), ClassScore(2, "second", 3.0, 0.1)]
+    scores, probabilities = plots.class_bars(classes).axes
+    assert [bar.get_width() for bar in scores.patches] == [9.0, 3.0]
+    assert [bar.get_width() for bar in probabilities.patches] == [0.7, 0.1]
+    assert scores.yaxis_inverted()
+
+
+def test_lines_are_told_apart_without_color():
+    figure = plots.lines([0, 1], {"a": [0, 1], "b": [1, 2]}, x_label="x", y_label="y")
+    styles = [line.get_linestyle() for line in figure.axes[0].lines]
+    assert len(set(styles)) == 2
+
+
+def test_a_notebook_shows_panels_as_jpeg(monkeypatch):
+    shown = []
+    display = lambda data, raw: shown.append((data, raw))  # noqa: E731
+    monkeypatch.setattr("IPython.display.display", display)
+    plots.image_panels([torch.rand(3, 8, 8)])._ipython_display_()
+    ((data, raw),) = shown
+    assert raw
+    with Image.open(io.BytesIO(data["image/jpeg"])) as picture:
+        assert picture.format == "JPEG"
+    assert "Panels" in data["text/plain"] or "Figure" in data["text/plain"]
