@@ -46,10 +46,18 @@ def main() -> None:
     with torch.no_grad():
         target = network(photos).argmax(1)
         score_difference = (network(photos) - plain(normalized)).abs().max()
+    ours_signed = saliency.image_gradient(network, photos[:4], target[:4])
+    leaf = normalized[:4].clone().requires_grad_()
+    theirs_signed = explainer.attribute(leaf, target=target[:4], abs=False)
+    theirs_signed = theirs_signed / network.normalization.std
+    distance = (ours_signed - theirs_signed).flatten(1).norm(dim=1)
+    gradient_difference = distance / theirs_signed.flatten(1).norm(dim=1)
 
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__},")
     print(f"timm {timm.__version__}, Captum {captum.__version__}")
     print(f"largest difference of class scores: {score_difference:.1e}")
+    for name, difference in zip(names[:4], gradient_difference.tolist(), strict=True):
+        print(f"image gradient of {name:10s}: relative difference {difference:.0e}")
     print(f"{'batch':>5s} {'Captum, timm':>13s} {'deepinside':>11s} {'ratio':>6s}   (min to max)")
     for batch, repeats in ((1, 40), (16, 12)):
         x, x_normalized, c = photos[:batch], normalized[:batch], target[:batch]
