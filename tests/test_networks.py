@@ -88,12 +88,13 @@ def test_image_gradients_are_those_of_the_network_as_timm_loads_it(
 ):
     # Rounding moves some activations over a kink of ReLU6, more of them in flat parts (the
     # night sky of the rocket), and there the gradient jumps. So: nearly all of it the same
-    # on every photo, and to rounding wherever nothing crossed a kink, as on the cat.
+    # on every photo, and far closer where little crossed a kink. Which photo that is differs
+    # from processor to processor; test_preparation compares both in float64, exactly.
     got = image_gradient(network, four_images)
     expected = gradient_of_highest(timm_network, four_images)
     relative = (got - expected).flatten(1).norm(dim=1) / expected.flatten(1).norm(dim=1)
     assert relative.max() < 0.05
-    assert relative.min() < 1e-5
+    assert relative.min() < 1e-3
 
 
 def test_preparing_changes_no_gradient_in_float64(timm_network, four_images):

@@ -120,7 +120,7 @@ def test_captum_s_saliency_of_timm_s_network_is_nearly_the_same(network, timm_ne
     expected = Saliency(timm_network).attribute(images, target=[282, 967, 657, 665]).amax(1)
     got = saliency_map(network, four_images)
     assert relative_difference(got, expected) < 0.05
-    assert relative_difference(got[:1], expected[:1]) < 1e-4
+    assert relative_difference(got[:1], expected[:1]) < 1e-2
 
 
 def test_batch_equals_a_loop(exact_digits, some_digits):

@@ -175,7 +175,7 @@ def _checked_index(index: int, classes: int) -> int:
         whole = int(index.__index__())
     except (AttributeError, TypeError):
         whole = -1
-    is_bool = isinstance(index, bool) or getattr(index, "dtype", None) == torch.bool
+    is_bool = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
     if is_bool or not 0 <= whole < classes:
         raise ValueError(f"expected a class index from 0 to {classes - 1}, got {index!r}")
     return whole
