@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="archive of digits (.npz) to train on")
     parser.add_argument("--download-folder", type=Path, default=Path.home() / ".cache" / "mnist")
     parser.add_argument("--output", type=Path, default=Path("digits.safetensors"))
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
