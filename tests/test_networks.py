@@ -89,7 +89,7 @@ def test_image_gradients_are_those_of_the_network_as_timm_loads_it(
     # Rounding moves some activations over a kink of ReLU6, more of them in flat parts (the
     # night sky of the rocket), and there the gradient jumps. So: nearly all of it the same
     # on every photo, and far closer where little crossed a kink. Which photo that is differs
-    # from processor to processor; test_preparation compares both in float64, exactly.
+    # from processor to processor; the next test compares both in float64, exactly.
     got = image_gradient(network, four_images)
     expected = gradient_of_highest(timm_network, four_images)
     relative = (got - expected).flatten(1).norm(dim=1) / expected.flatten(1).norm(dim=1)

@@ -169,7 +169,6 @@ def lines(
     *,
     x_label: str,
     y_label: str,
-    log: bool = False,
 ) -> Figure:
     """Return a figure of labeled curves over one axis, told apart by dash as by color."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), dpi=_DPI, layout="constrained")
@@ -177,9 +176,6 @@ def lines(
     colors = plt.colormaps["viridis"](np.linspace(0, 0.8, len(curves)))
     for i, (label, y) in enumerate(curves.items()):
         axis.plot(x, y, styles[i % len(styles)], color=colors[i], label=label)
-    if log:
-        axis.set_xscale("log")
-        axis.set_yscale("log")
     axis.set(xlabel=x_label, ylabel=y_label)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)

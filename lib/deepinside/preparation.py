@@ -117,9 +117,10 @@ def make_padding_static(network: nn.Module, image: Tensor) -> int:
         network(image)
     for hook in hooks:
         hook.remove()
-    for convolution, size in sizes.items():
+    plain = {conv: size for conv, size in sizes.items() if set(conv.dilation) == {1}}
+    for convolution, size in plain.items():
         _pad_statically(convolution, size)
-    return len(sizes)
+    return len(plain)
 
 
 @contextmanager
@@ -167,11 +168,9 @@ def _keep_freed_memory() -> None:
 
 def _pad_statically(convolution: nn.Conv2d, size: tuple[int, int]) -> None:
     zeros, padding, kernel_size = [], [], []
-    for length, kernel, stride, dilation in zip(
-        size, convolution.kernel_size, convolution.stride, convolution.dilation, strict=True
+    for length, kernel, stride in zip(
+        size, convolution.kernel_size, convolution.stride, strict=True
     ):
-        if dilation != 1:
-            return
         total = max((math.ceil(length / stride) - 1) * stride + kernel - length, 0)
         before, after = total // 2, total - total // 2
         zeros.append(after - before)
