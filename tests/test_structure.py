@@ -17,11 +17,13 @@ ORDER = (
     "networks",
     "class_score",
     "saliency",
+    "regularizers",
+    "class_model",
     "plots",
     "train_digits",
 )
 # what takes only arrays does not know of networks
-TAKES_ONLY_ARRAYS = ("images", "plots")
+TAKES_ONLY_ARRAYS = ("images", "regularizers", "plots")
 TREES = {
     path.stem: ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.glob("*.py"))
