@@ -23,7 +23,8 @@ Box = tuple[float, float, float, float]
 
 WIDTH = 7.2
 _DPI = 120
-_JPEG = {"quality": 88, "subsampling": 0, "optimize": True}
+# not optimized, as Pillow then fails on a picture of noise, which it cannot compress
+_JPEG = {"quality": 88, "subsampling": 0}
 # inches that a colorbar with its label takes
 _COLORBAR = 0.55
 
