@@ -17,6 +17,9 @@ ORDER = (
     "networks",
     "class_score",
     "saliency",
+    "deconvnet",
+    "backward_network",
+    "limits",
     "plots",
     "train_digits",
 )
