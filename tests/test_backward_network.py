@@ -185,10 +185,10 @@ def test_its_signals_are_those_of_the_pseudo_gradient(rule, digits_network, digi
 def test_given_the_masks_it_is_linear(digits_network, digits):
     images = digits.images[:5]
     both_ways = backward_network(digits_network)
-    _, kept = both_ways._way_there(images)
+    _, kept = both_ways.scores_and_kept(images)
     a, b = torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
     one, other, sum_of_both = (
-        both_ways._way_back(signal, kept)["input"] for signal in (a, b, 2 * a - b)
+        both_ways.carry_back(signal, kept)["input"] for signal in (a, b, 2 * a - b)
     )
     torch.testing.assert_close(sum_of_both, 2 * one - other, rtol=1e-4, atol=1e-5)
 

@@ -13,7 +13,7 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -95,7 +95,7 @@ class BackwardNetwork(nn.Module):
             If images or classes are not such.
         """
         scores, kept, signal = self._scores_and_start(images, classes)
-        return scores, self._way_back(signal, kept)["input"]
+        return scores, self.carry_back(signal, kept)["input"]
 
     def signals(self, images: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """Return the signal at each layer's output, last layer first, and at the "input".
@@ -103,9 +103,42 @@ class BackwardNetwork(nn.Module):
         Parameters and errors as for `forward`.
         """
         _, kept, signal = self._scores_and_start(images, classes)
-        return self._way_back(signal, kept, keep_all=True)
+        return self.carry_back(signal, kept, keep_all=True)
 
-    def _scores_and_start(self, images: Tensor, classes: Tensor) -> tuple[Tensor, list, Tensor]:
+    @torch.no_grad()
+    def scores_and_kept(self, images: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Return the class scores, and by its name what each layer keeps for the way back.
+
+        A ReLU keeps its values, a max-pooling its switches; others at most a size.
+        """
+        values, kept = {"input": images}, {}
+        with evaluation_mode(self):
+            for i, (name, layer) in enumerate(zip(self.names, self.layers, strict=True)):
+                values[name], kept[name] = layer(*[values[one] for one in self._sources[i]])
+                for read_for_the_last_time in self._last_read[i]:
+                    del values[read_for_the_last_time]
+        return values[self.names[-1]], kept
+
+    @torch.no_grad()
+    def carry_back(
+        self, signal: Tensor, kept: dict[str, Any], *, keep_all: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the signal at the "input", or by name at every layer's output as well.
+
+        This is the second network: linear in `signal`, (N, classes), which starts at the
+        class scores, as long as the rules are those of the gradient.
+        """
+        signals = {self.names[-1]: signal}
+        for i in reversed(range(len(self.names))):
+            name = self.names[i]
+            signal = signals[name] if keep_all else signals.pop(name)
+            signal = self.layers[i].carry_back(signal, kept[name])
+            for source in self._sources[i]:
+                # what several layers read gets the sum of their signals
+                signals[source] = signals[source] + signal if source in signals else signal
+        return signals
+
+    def _scores_and_start(self, images: Tensor, classes: Tensor) -> tuple[Tensor, dict, Tensor]:
         check_images(self, images)
         if self._image_shape is not None and images.shape[1:] != self._image_shape:
             raise ValueError(
@@ -118,36 +151,11 @@ class BackwardNetwork(nn.Module):
             raise ValueError(
                 f"expected classes of shape ({len(images)},), got {tuple(classes.shape)}"
             )
-        with evaluation_mode(self):
-            scores, kept = self._way_there(images)
+        scores, kept = self.scores_and_kept(images)
         outside = classes[(classes < 0) | (classes >= scores.shape[1])].tolist()
         if outside:
             raise ValueError(f"expected classes from 0 to {scores.shape[1] - 1}, got {outside}")
         return scores, kept, _one_at(classes, scores)
-
-    @torch.no_grad()
-    def _way_there(self, images: Tensor) -> tuple[Tensor, list]:
-        """Return the class scores, and what each layer keeps for the way back."""
-        values, kept = {"input": images}, []
-        for i, (name, layer) in enumerate(zip(self.names, self.layers, strict=True)):
-            values[name], for_the_way_back = layer(*[values[one] for one in self._sources[i]])
-            kept.append(for_the_way_back)
-            for read_for_the_last_time in self._last_read[i]:
-                del values[read_for_the_last_time]
-        return values[self.names[-1]], kept
-
-    @torch.no_grad()
-    def _way_back(self, signal: Tensor, kept: list, *, keep_all: bool = False) -> dict[str, Tensor]:
-        """Return the signal at the input, or at every layer's output as well."""
-        signals = {self.names[-1]: signal}
-        for i in reversed(range(len(self.names))):
-            name = self.names[i]
-            signal = signals[name] if keep_all else signals.pop(name)
-            signal = self.layers[i].carry_back(signal, kept[i])
-            for source in self._sources[i]:
-                # what several layers read gets the sum of their signals
-                signals[source] = signals[source] + signal if source in signals else signal
-        return signals
 
 
 def export_onnx(network: BackwardNetwork, path: str | PathLike, *, images: Tensor) -> None:
@@ -467,8 +475,8 @@ class _Unchecked(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        scores, kept = self.network._way_there(images)
-        signals = self.network._way_back(_one_at(classes, scores), kept)
+        scores, kept = self.network.scores_and_kept(images)
+        signals = self.network.carry_back(_one_at(classes, scores), kept)
         return scores, signals["input"]
 
 
