@@ -253,7 +253,8 @@ def _scaled(
     """Return the maps to draw and what the colorbar says of them."""
     if relative:
         scaled = [one / (one.abs().quantile(percentile / 100).item() or 1.0) for one in maps]
-        return scaled, f"{unit}, as a share of each map's percentile {percentile:g}"
+        end = "largest" if percentile == 100 else f"percentile {percentile:g}"
+        return scaled, f"{unit}, as a share of each map's {end}"
     return maps, unit if percentile == 100 else f"{unit}; scale ends at percentile {percentile:g}"
 
 
