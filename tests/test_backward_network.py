@@ -398,11 +398,11 @@ def test_graph_of_efficientnet_gives_scores_and_gradient(network, fitted, graph_
     scores, gradients = run(session, images, classes)
     expected = network(images)
     assert (scores - expected).abs().max() < 1e-4
-    # on the flat parts of the other photos ReLU6 stands at its kink: rounding decides the mask
+    # on the other photos some ReLU6 stands at its kink, and rounding decides on its mask
     clear = [list(fitted).index(name) for name in ("astronaut", "cat")]
     exact = image_gradient(network, images, classes)
     assert relative_difference(gradients[clear], exact[clear]) < 1e-4
-    assert relative_difference(gradients, exact) < 0.05
+    assert relative_difference(gradients, exact) < 0.01
     # one image as a batch, another class
     scores, gradients = run(session, images[2:3], torch.tensor([281]))
     assert (scores - expected[2:3]).abs().max() < 1e-4
