@@ -118,6 +118,19 @@ def test_lines_are_told_apart_without_color():
     assert len(set(styles)) == 2
 
 
+def test_lines_can_have_bands_and_a_logarithmic_axis():
+    bands = {"b": ([0.5, 1.5], [2, 3])}
+    figure = plots.lines(
+        [0, 1], {"a": [0.1, 1], "b": [1, 2]}, x_label="x", y_label="y", bands=bands, log=True
+    )
+    (axis,) = figure.axes
+    assert axis.get_yscale() == "log"
+    (band,) = axis.collections
+    corners = band.get_paths()[0].vertices.tolist()
+    assert all([x, y] in corners for x, y in ([0, 0.5], [1, 1.5], [0, 2], [1, 3]))
+    assert tuple(band.get_facecolor()[0][:3]) == tuple(axis.lines[1].get_color()[:3])
+
+
 def test_a_notebook_shows_panels_as_jpeg(monkeypatch):
     shown = []
     display = lambda data, raw: shown.append((data, raw))  # noqa: E731

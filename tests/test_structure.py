@@ -19,6 +19,9 @@ ORDER = (
     "saliency",
     "regularizers",
     "class_model",
+    "deconvnet",
+    "backward_network",
+    "limits",
     "plots",
     "train_digits",
 )

@@ -170,14 +170,32 @@ def lines(
     *,
     x_label: str,
     y_label: str,
+    bands: dict[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    log: bool = False,
 ) -> Figure:
-    """Return a figure of labeled curves over one axis, told apart by dash as by color."""
+    """Return a figure of labeled curves over one axis, told apart by dash as by color.
+
+    Parameters
+    ----------
+    x : sequence of float
+        Where the curves' values lie.
+    curves : dict
+        Label to values.
+    x_label, y_label : str
+        What the axes measure, with the unit.
+    bands : dict, optional
+        Label of a curve to its lower and upper limits, which are shaded.
+    log : bool
+        A logarithmic vertical axis.
+    """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), dpi=_DPI, layout="constrained")
     styles = ["-", "--", ":", "-."]
     colors = plt.colormaps["viridis"](np.linspace(0, 0.8, len(curves)))
     for i, (label, y) in enumerate(curves.items()):
         axis.plot(x, y, styles[i % len(styles)], color=colors[i], label=label)
-    axis.set(xlabel=x_label, ylabel=y_label)
+        if bands and label in bands:
+            axis.fill_between(x, *bands[label], color=colors[i], alpha=0.2, linewidth=0)
+    axis.set(xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     plt.close(figure)
@@ -236,7 +254,8 @@ def _scaled(
     """Return the maps to draw and what the colorbar says of them."""
     if relative:
         scaled = [one / (one.abs().quantile(percentile / 100).item() or 1.0) for one in maps]
-        return scaled, f"{unit}, as a share of each map's percentile {percentile:g}"
+        end = "largest" if percentile == 100 else f"percentile {percentile:g}"
+        return scaled, f"{unit}, as a share of each map's {end}"
     return maps, unit if percentile == 100 else f"{unit}; scale ends at percentile {percentile:g}"
 
 

@@ -1,0 +1,239 @@
+"""What a map is tested by: randomized networks, removed pixels, noise, and their intervals.
+
+A map that explains a class score must change with the network's weights and with the class
+(Adebayo et al., 2018); the pixels that it ranks first should matter most to the
+class probability (Petsiuk et al., 2018). No single number is a verdict, so each measure is one
+value an image, from which an interval is had by resampling the images.
+"""
+
+import copy
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from deepinside.class_score import Target, class_probability, target_classes
+
+_IMAGES_A_PASS = 16
+
+
+class Interval(NamedTuple):
+    """A mean, and the limits between which it lies if the images are drawn anew."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
+    """Return each map's rank correlation (Spearman) with the other of its image, (N,).
+
+    1 for the same order of the pixels, 0 for none, -1 for the reverse. What is passed
+    decides: signed gradients, or their magnitudes. Chapter *Limits*.
+
+    Parameters
+    ----------
+    maps, others : Tensor
+        (N, ...), of one shape.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a map has a single value throughout and so no order.
+    """
+    if maps.shape != others.shape or maps.ndim < 2:
+        raise ValueError(
+            f"expected maps of one shape (N, ...), got {tuple(maps.shape)} and "
+            f"{tuple(others.shape)}"
+        )
+    ranks = []
+    for values in (maps, others):
+        flat = values.detach().flatten(1).double().cpu()
+        low, high = flat.aminmax(dim=1)
+        if not (low < high).all():
+            raise ValueError("expected finite maps with an order of pixels, got one value all over")
+        centered = torch.from_numpy(rankdata(flat.numpy(), axis=1))
+        centered = centered - centered.mean(1, keepdim=True)
+        ranks.append(centered / centered.norm(dim=1, keepdim=True))
+    return (ranks[0] * ranks[1]).sum(1)
+
+
+def layers_top_down(network: nn.Module) -> list[str]:
+    """Return the names of the layers with a kernel or a matrix, the class scores' first.
+
+    In the reverse of the order in which the network registers them, which in networks of
+    one path is that of the forward pass.
+    """
+    kinds = nn.Conv2d | nn.Linear
+    names = [name for name, module in network.named_modules() if isinstance(module, kinds)]
+    return names[::-1]
+
+
+def randomize_layers(
+    network: nn.Module, names: list[str], *, generator: torch.Generator
+) -> nn.Module:
+    """Return a copy of a network in which the named layers have forgotten what they learned.
+
+    Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
+    variance 2 / inputs of a unit; biases are 0. Chapter *Limits*.
+
+    Raises
+    ------
+    ValueError
+        If a name is none of `layers_top_down`.
+    """
+    unknown = set(names) - set(layers_top_down(network))
+    if unknown:
+        raise ValueError(f"expected names of layers_top_down, got {sorted(unknown)}")
+    randomized = copy.deepcopy(network)
+    with torch.no_grad():
+        for name in names:
+            layer = randomized.get_submodule(name)
+            drawn = torch.randn(layer.weight.shape, generator=generator, device=generator.device)
+            layer.weight.copy_(drawn * math.sqrt(2 / layer.weight[0].numel()))
+            if layer.bias is not None:
+                layer.bias.zero_()
+    return randomized
+
+
+def deletion_curve(
+    network: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    target: Target = None,
+    *,
+    replacement: Tensor,
+    steps: int = 20,
+) -> Tensor:
+    """Return the class probability while pixels are replaced, highest first, (N, steps + 1).
+
+    The first value is that of the image, the last that of the replacement; the faster it
+    falls, the more the first pixels of the map mattered. Chapter *Limits*.
+
+    Parameters
+    ----------
+    network, images, target
+        As for `deepinside.class_score.class_score`; without a target, the image's class.
+    maps : Tensor
+        (N, H, W): the order in which pixels go.
+    replacement : Tensor
+        What stands in a pixel's place, broadcast against `images`; what one chooses here,
+        black or blur or gray, changes the curve.
+    steps : int
+        In how many equal shares the pixels go.
+    """
+    return _curve(network, images, maps, target, replacement, steps, inserted=False)
+
+
+def insertion_curve(
+    network: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    target: Target = None,
+    *,
+    replacement: Tensor,
+    steps: int = 20,
+) -> Tensor:
+    """Return the class probability while pixels are put back, highest first, (N, steps + 1).
+
+    From the replacement to the image; the faster it rises, the better the map's order.
+    Parameters and errors as for `deletion_curve`.
+    """
+    return _curve(network, images, maps, target, replacement, steps, inserted=True)
+
+
+def area_under(curves: Tensor) -> Tensor:
+    """Return the mean height of each curve (N, steps + 1), by trapezoids, (N,)."""
+    return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
+
+
+def change_one_pixel(
+    images: Tensor, *, amount: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return copies in which one pixel is brighter or darker, and its (row, column), (N, 2).
+
+    The place is drawn for each image. All channels of the pixel move by `amount` toward the
+    middle, 0.5, so that they stay within [0, 1] for an amount of up to 0.5.
+
+    Raises
+    ------
+    ValueError
+        If the amount is not between 0 and 0.5.
+    """
+    if not 0 < amount <= 0.5:
+        raise ValueError(f"expected an amount above 0 and at most 0.5, got {amount}")
+    count, _, height, width = images.shape
+    places = torch.randint(height * width, (count,), generator=generator, device=generator.device)
+    rows, columns = places.cpu() // width, places.cpu() % width
+    changed, every = images.detach().clone(), torch.arange(count)
+    pixels = changed[every, :, rows, columns]
+    changed[every, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
+    return changed, torch.stack([rows, columns], 1)
+
+
+def bootstrap_interval(
+    values: Tensor,
+    *,
+    generator: torch.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Return the mean of one value an image, and its bootstrap interval (percentiles).
+
+    The images are drawn anew with replacement, `draws` times (Efron, 1979). It says how far
+    the mean hangs on these images, not how other kinds of photos would come out; of a
+    handful of images it is too narrow rather than too wide.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 values, or one is not finite.
+    """
+    if values.ndim != 1 or len(values) < 2 or not torch.isfinite(values).all():
+        raise ValueError(
+            f"expected 2 or more finite values, one an image; got shape {tuple(values.shape)}"
+            + (" with values that are not finite" if not torch.isfinite(values).all() else "")
+        )
+    if draws < 1 or not 0 < level < 1:
+        raise ValueError(f"expected draws >= 1 and 0 < level < 1, got {draws} and {level}")
+    values = values.detach().double().cpu()
+    chosen = torch.randint(
+        len(values), (draws, len(values)), generator=generator, device=generator.device
+    )
+    means = values[chosen.cpu()].mean(1)
+    low, high = np.quantile(means.numpy(), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(values.mean().item(), float(low), float(high))
+
+
+@torch.no_grad()
+def _curve(
+    network: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    target: Target,
+    replacement: Tensor,
+    steps: int,
+    *,
+    inserted: bool,
+) -> Tensor:
+    if steps < 1:
+        raise ValueError(f"expected at least 1 step, got {steps}")
+    classes = target_classes(network, images, target)
+    expected = (len(images), *images.shape[2:])
+    if maps.shape != expected:
+        raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}")
+    replacement = replacement.expand_as(images)
+    # each pixel's place in the order, 0 for the highest
+    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    place = order.argsort(1).view(expected)
+    curves = []
+    for image, other, one, c in zip(images, replacement, place, classes.tolist(), strict=True):
+        counts = torch.arange(steps + 1, device=one.device) * one.numel() / steps
+        gone = (one < counts[:, None, None])[:, None]
+        start, end = (other, image) if inserted else (image, other)
+        parts = torch.where(gone, end, start).split(_IMAGES_A_PASS)
+        curves.append(torch.cat([class_probability(network, part, c) for part in parts]))
+    return torch.stack(curves)

@@ -1,0 +1,293 @@
+import itertools
+import math
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from deepinside.class_score import class_probability
+from deepinside.limits import (
+    area_under,
+    bootstrap_interval,
+    change_one_pixel,
+    deletion_curve,
+    insertion_curve,
+    layers_top_down,
+    randomize_layers,
+    rank_correlation,
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# Rank correlation
+
+
+def by_counting(a, b):
+    """Spearman's correlation of two lists: ranks by counting, then Pearson's formula."""
+
+    def ranks(values):
+        below = [sum(other < one for other in values) for one in values]
+        equal = [sum(other == one for other in values) for one in values]
+        return [low + (same + 1) / 2 for low, same in zip(below, equal, strict=True)]
+
+    ranks_a, ranks_b = ranks(a), ranks(b)
+    mean = (len(a) + 1) / 2
+    products = sum((x - mean) * (y - mean) for x, y in zip(ranks_a, ranks_b, strict=True))
+    squares = [sum((x - mean) ** 2 for x in one) for one in (ranks_a, ranks_b)]
+    return products / math.sqrt(squares[0] * squares[1])
+
+
+def test_rank_correlation_is_counted_by_hand():
+    # whole numbers, so that there are ties
+    maps = torch.randint(6, (3, 4, 5), generator=seeded(1)).float()
+    others = torch.randint(6, (3, 4, 5), generator=seeded(2)).float()
+    got = rank_correlation(maps, others)
+    for one, other, value in zip(maps, others, got, strict=True):
+        flat = one.flatten().tolist(), other.flatten().tolist()
+        assert value.item() == pytest.approx(by_counting(*flat))
+        assert value.item() == pytest.approx(spearmanr(*flat).statistic)
+
+
+def test_only_the_order_counts():
+    maps = torch.randn(2, 3, 8, 8, generator=seeded())
+    assert rank_correlation(maps, maps.exp() * 7).tolist() == pytest.approx([1, 1])
+    assert rank_correlation(maps, -(maps**3)).tolist() == pytest.approx([-1, -1])
+    assert rank_correlation(maps, maps.flip(0))[0].abs() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("maps", "others", "message"),
+    [
+        (torch.ones(2, 3, 3), torch.rand(2, 3, 3), "got one value all over"),
+        (torch.rand(2, 3, 3), torch.zeros(2, 3, 3), "got one value all over"),
+        (torch.full((2, 3), torch.nan), torch.rand(2, 3), "expected finite maps"),
+        (torch.rand(2, 3, 3), torch.rand(2, 3, 4), r"got \(2, 3, 3\) and \(2, 3, 4\)"),
+        (torch.rand(3), torch.rand(3), r"expected maps of one shape \(N, ...\)"),
+    ],
+)
+def test_maps_without_a_rank_correlation_raise(maps, others, message):
+    with pytest.raises(ValueError, match=message):
+        rank_correlation(maps, others)
+
+
+# Randomized layers
+
+
+def test_layers_come_from_the_top(digits_network, network):
+    assert layers_top_down(digits_network) == [f"layers.{i}" for i in (9, 7, 3, 0)]
+    names = layers_top_down(network)
+    assert names[0] == "layers.classifier"
+    assert names[1] == "layers.conv_head"
+    assert names[-1] == "layers.conv_stem"
+    assert len(names) == 50
+
+
+def test_only_the_named_layers_are_redrawn_and_only_in_the_copy(digits_network):
+    before = {name: value.clone() for name, value in digits_network.state_dict().items()}
+    randomized = randomize_layers(digits_network, ["layers.9", "layers.3"], generator=seeded())
+    assert all(v.equal(before[k]) for k, v in digits_network.state_dict().items())
+    changed = {k for k, v in randomized.state_dict().items() if not v.equal(before[k])}
+    assert changed == {f"layers.{i}.{kind}" for i in (9, 3) for kind in ("weight", "bias")}
+    assert not any(parameter.requires_grad for parameter in randomized.parameters())
+    assert not randomized.training
+
+
+def test_redrawn_weights_have_the_variance_of_he(digits_network):
+    names = layers_top_down(digits_network)
+    randomized = randomize_layers(digits_network, names, generator=seeded(3))
+    inputs = {"layers.9": 128, "layers.7": 512, "layers.3": 16 * 25, "layers.0": 25}
+    for name in names:
+        layer = randomized.get_submodule(name)
+        assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / inputs[name]), rel=0.12)
+        assert abs(layer.weight.mean().item()) < 3 * math.sqrt(2 / inputs[name] / 400)
+        assert layer.bias.eq(0).all()
+
+
+def test_randomizing_goes_by_the_generator(network, four_images):
+    names = layers_top_down(network)[:2]
+    scores = [
+        randomize_layers(network, names, generator=seeded(seed))(four_images) for seed in (5, 5, 6)
+    ]
+    assert scores[0].equal(scores[1])
+    # packed weights of a copied network must be those of the copy
+    assert not torch.allclose(scores[0], scores[2], atol=0.1)
+    assert not torch.allclose(scores[0], network(four_images), atol=0.1)
+
+
+def test_unknown_layers_are_named(digits_network):
+    with pytest.raises(ValueError, match=r"expected names of layers_top_down, got \['layers.1'\]"):
+        randomize_layers(digits_network, ["layers.9", "layers.1"], generator=seeded())
+
+
+# Removed pixels
+
+
+@pytest.fixture
+def two_scores():
+    """Two class scores of gray images of 2 x 2: 0, and the pixels' sum weighted 1, 2, 3, 4."""
+    layer = nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 4]]))
+        layer.bias.zero_()
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def sigmoids(*scores):
+    return [pytest.approx(1 / (1 + math.exp(-score))) for score in scores]
+
+
+def test_curves_by_hand(two_scores):
+    image = torch.full((1, 1, 2, 2), 0.5)
+    weights = torch.tensor([[[1.0, 2], [3, 4]]])
+    options = {"replacement": torch.zeros(()), "steps": 4}
+    fallen = deletion_curve(two_scores, image, weights, 1, **options)
+    assert fallen[0].tolist() == sigmoids(5, 3, 1.5, 0.5, 0)
+    risen = insertion_curve(two_scores, image, weights, 1, **options)
+    assert risen[0].tolist() == sigmoids(0, 2, 3.5, 4.5, 5)
+    reverse = deletion_curve(two_scores, image, -weights, 1, **options)
+    assert reverse[0].tolist() == sigmoids(5, 4.5, 3.5, 2, 0)
+    halves = deletion_curve(two_scores, image, weights, 1, replacement=image + 0.1, steps=2)
+    assert halves[0].tolist() == sigmoids(5, 5.7, 6)
+
+
+def test_curve_of_a_batch_is_each_image_s(digits_network, digits):
+    images, maps = digits.images[::100], torch.rand(10, 28, 28, generator=seeded())
+    blurred = torch.nn.functional.avg_pool2d(images, 9, stride=1, padding=4)
+    options = {"steps": 7}
+    targets = list(range(10))
+    for curve in (deletion_curve, insertion_curve):
+        got = curve(digits_network, images, maps, targets, replacement=blurred, **options)
+        for i in range(10):
+            one = slice(i, i + 1)
+            alone = curve(
+                digits_network, images[one], maps[one], i, replacement=blurred[one], **options
+            )
+            torch.testing.assert_close(got[one], alone)
+        ends = [class_probability(digits_network, x, targets) for x in (images, blurred)]
+        if curve is insertion_curve:
+            ends.reverse()
+        torch.testing.assert_close(got[:, 0], ends[0])
+        torch.testing.assert_close(got[:, -1], ends[1])
+
+
+def test_ties_go_in_the_order_of_the_pixels_and_every_pixel_once(two_scores):
+    image, flat = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, 2, 2)
+    got = deletion_curve(two_scores, image, flat, 1, replacement=torch.zeros(()), steps=4)
+    assert got[0].tolist() == sigmoids(5, 4.5, 3.5, 2, 0)
+
+
+def test_order_of_true_weights_beats_any_other(two_scores):
+    image = torch.full((1, 1, 2, 2), 0.5)
+    areas = {}
+    for order in itertools.permutations([1.0, 2, 3, 4]):
+        one = torch.tensor(order).view(1, 2, 2)
+        curve = deletion_curve(two_scores, image, one, 1, replacement=torch.zeros(()), steps=4)
+        areas[order] = area_under(curve).item()
+    assert min(areas, key=areas.get) == (1, 2, 3, 4)
+
+
+def test_without_a_target_the_image_s_class_is_followed(digits_network, digits):
+    images, maps = digits.images[::100], digits.images[::100, 0]
+    zero = torch.zeros(())
+    got = deletion_curve(digits_network, images, maps, replacement=zero, steps=3)
+    classes = digits_network(images).argmax(1)
+    expected = deletion_curve(digits_network, images, maps, classes, replacement=zero, steps=3)
+    assert got.equal(expected)
+
+
+def test_area_is_that_of_trapezoids():
+    assert area_under(torch.tensor([[1.0, 0.0], [1, 1]])).tolist() == [0.5, 1]
+    assert area_under(torch.tensor([[1.0, 0.5, 0.0, 0.0]]))[0] == pytest.approx((0.75 + 0.25) / 3)
+
+
+@pytest.mark.parametrize(
+    ("maps", "options", "message"),
+    [
+        (torch.rand(2, 28, 28), {}, r"expected maps of shape \(1, 28, 28\), got \(2, 28, 28\)"),
+        (torch.rand(1, 1, 28, 28), {}, r"expected maps of shape \(1, 28, 28\)"),
+        (torch.rand(1, 28, 28), {"steps": 0}, "expected at least 1 step, got 0"),
+        (torch.rand(1, 28, 28), {"target": 10}, "expected a class index from 0 to 9"),
+    ],
+)
+def test_wrong_curves_are_named(digits_network, digits, maps, options, message):
+    with pytest.raises(ValueError, match=message):
+        deletion_curve(
+            digits_network, digits.images[:1], maps, **{"replacement": torch.zeros(()), **options}
+        )
+
+
+# One pixel
+
+
+def test_one_pixel_changes_by_the_amount(generator):
+    images = torch.rand(5, 3, 4, 6, generator=seeded())
+    kept = images.clone()
+    changed, places = change_one_pixel(images, amount=0.25, generator=generator)
+    assert images.equal(kept)
+    assert len({tuple(place) for place in places.tolist()}) > 1
+    for before, after, (row, column) in zip(images, changed, places.tolist(), strict=True):
+        difference = after - before
+        assert difference[:, row, column].abs().tolist() == pytest.approx([0.25] * 3)
+        difference[:, row, column] = 0
+        assert difference.eq(0).all()
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
+def test_every_pixel_can_be_drawn(generator):
+    images = torch.rand(300, 1, 2, 3, generator=generator)
+    _, places = change_one_pixel(images, amount=0.1, generator=generator)
+    assert len({tuple(place) for place in places.tolist()}) == 6
+
+
+@pytest.mark.parametrize("amount", [0, -0.1, 0.6, math.nan])
+def test_amount_must_leave_images_in_range(amount, generator):
+    with pytest.raises(ValueError, match=r"expected an amount above 0 and at most 0\.5"):
+        change_one_pixel(torch.rand(1, 3, 4, 4), amount=amount, generator=generator)
+
+
+# Intervals
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says():
+    covered = 0
+    for seed in range(300):
+        values = torch.randn(40, generator=seeded(seed)).double() + 2
+        interval = bootstrap_interval(values, generator=seeded(seed), draws=400)
+        assert interval.low < interval.mean < interval.high
+        assert interval.mean == pytest.approx(values.mean().item())
+        covered += interval.low < 2 < interval.high
+    assert 0.9 < covered / 300 < 0.98
+
+
+def test_interval_is_the_normal_one_where_there_are_many_values():
+    values = torch.randn(1000, generator=seeded()).double()
+    interval = bootstrap_interval(values, generator=seeded(), level=0.9)
+    half = 1.645 * values.std().item() / math.sqrt(1000)
+    assert interval.high - interval.mean == pytest.approx(half, rel=0.1)
+    assert interval.mean - interval.low == pytest.approx(half, rel=0.1)
+
+
+def test_interval_goes_by_the_generator():
+    values = torch.rand(8, generator=seeded())
+    intervals = [bootstrap_interval(values, generator=seeded(seed)) for seed in (1, 1, 2)]
+    assert intervals[0] == intervals[1] != intervals[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (torch.rand(1), {}, r"expected 2 or more finite values, one an image; got shape \(1,\)"),
+        (torch.rand(3, 2), {}, r"got shape \(3, 2\)"),
+        (torch.tensor([1.0, torch.nan]), {}, "not finite"),
+        (torch.rand(3), {"level": 95}, "0 < level < 1, got 2000 and 95"),
+        (torch.rand(3), {"draws": 0}, "expected draws >= 1"),
+    ],
+)
+def test_wrong_intervals_are_named(values, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(values, generator=seeded(), **options)
