@@ -15,7 +15,7 @@ help:
 	@echo "make book       build the book into _build/html, executing every notebook"
 	@echo "make test       lint, test the helpers, re-run the notebooks and compare their outputs"
 	@echo "make lab        open the chapters in JupyterLab"
-	@echo "make bench      time saliency against Captum, side by side"
+	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
 	@echo "make clean      remove what was built, and .venv"
 
@@ -41,6 +41,7 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python tools/bench_saliency.py
+	$(BIN)/python tools/bench_class_model.py
 
 notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)

@@ -1,0 +1,54 @@
+"""Time the ascent of class models against a plain autograd loop: ``make bench``.
+
+The loop climbs the network as timm loads it, `deepinside` the same network, prepared. Both
+take the same steps from the same start, in turn; what counts is the ratio of each pair.
+"""
+
+import statistics
+
+import torch
+from bench_saliency import as_timm_loads_it, seconds
+
+from deepinside.class_model import class_model
+from deepinside.networks import load_network
+
+CLASS, L2_WEIGHT, STEP_SIZE = 130, 0.001, 10.0
+
+
+def main() -> None:
+    """Print median times a step and the ratios' median and range for batches of 1 and 8."""
+    network, plain = load_network(), as_timm_loads_it()
+    std = network.normalization.std
+
+    def theirs(batch: int, steps: int) -> None:
+        centered = torch.zeros(batch, 3, *network.input_size)
+        for _ in range(steps):
+            centered.requires_grad_()
+            score = plain(centered / std)[:, CLASS]
+            value = score - L2_WEIGHT * centered.square().sum((1, 2, 3))
+            gradient = torch.autograd.grad(value.sum(), centered)[0]
+            centered = (centered + STEP_SIZE * gradient).detach()
+
+    def ours(batch: int, steps: int) -> None:
+        options = {"l2_weight": L2_WEIGHT, "step_size": STEP_SIZE, "steps": steps}
+        class_model(network, [CLASS] * batch, snapshots=1, **options)
+
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, a step:")
+    print(f"{'batch':>5s} {'plain, timm':>12s} {'deepinside':>11s} {'ratio':>6s}   (min to max)")
+    for batch, steps, repeats in ((1, 30, 9), (8, 8, 7)):
+        theirs(batch, 2)
+        ours(batch, 2)
+        pairs = []
+        for _ in range(repeats):
+            a = seconds(lambda b=batch, s=steps: theirs(b, s))
+            pairs.append((a, seconds(lambda b=batch, s=steps: ours(b, s))))
+        a, b = (1e3 * statistics.median(column) / steps for column in zip(*pairs, strict=True))
+        ratios = sorted(one / other for one, other in pairs)
+        print(
+            f"{batch:5d} {a:9.1f} ms {b:8.1f} ms {statistics.median(ratios):6.2f}   "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
