@@ -13,15 +13,19 @@ ORDER = (
     "packed",
     "preparation",
     "digits",
+    "localization",
+    "measures",
     "images",
     "networks",
     "class_score",
     "saliency",
+    "object_maps",
     "plots",
     "train_digits",
+    "evaluate_localization",
 )
 # what takes only arrays does not know of networks
-TAKES_ONLY_ARRAYS = ("images", "plots")
+TAKES_ONLY_ARRAYS = ("images", "localization", "measures", "plots")
 TREES = {
     path.stem: ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.glob("*.py"))

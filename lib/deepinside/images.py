@@ -215,6 +215,21 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     return crop(resized, view), view
 
 
+def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "bicubic") -> Tensor:
+    """Return the whole photo at a size (height, width), antialiased, its shape not kept.
+
+    Raises
+    ------
+    ValueError
+        If `photo` is not (3, H, W) in [0, 1].
+    """
+    _check_photo(photo)
+    squashed = F.interpolate(
+        photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
+    )[0]
+    return squashed.clamp(0, 1)
+
+
 def crop(resized: Tensor, view: View) -> Tensor:
     """Return the part of a resized photo (..., H, W) that a view names."""
     (h, w), top, left = view.size, view.top, view.left
