@@ -34,6 +34,13 @@ def painted(box, size=(60, 90)):
 BOX = (50, 10, 80, 30)
 
 
+def few():
+    """A map with three pixels that are not 0."""
+    values = torch.zeros(60, 90)
+    values[5, 5:8] = 1
+    return values
+
+
 def touched():
     """A map whose largest values lie within the object, and its smallest nowhere in it."""
     values = blob((53, 13, 77, 26))
@@ -155,7 +162,7 @@ def test_rescaled_box_swaps_no_axes():
         (lambda: threshold_localization(torch.rand(1, 5, 5)), "tensor .H, W."),
         (lambda: graph_cut_localization(torch.rand(3, 9, 9), torch.rand(9, 8)), "map's size"),
         (lambda: graph_cut_localization(2 + torch.rand(3, 9, 9), torch.rand(9, 9)), r"in \[0, 1\]"),
-        (lambda: graph_cut_localization(painted(BOX), torch.eye(90)[:60]), "seeds"),
+        (lambda: graph_cut_localization(painted(BOX), few()), "seeds of the object, got 3"),
         (
             lambda: graph_cut_localization(painted(BOX), blob(BOX), object_quantile=0.2),
             "background_quantile <= object_quantile",

@@ -5,6 +5,7 @@ square cut from the resized photo; a `View` remembers where that square lies, so
 what is computed for it can be drawn over the original picture.
 """
 
+import csv
 import difflib
 import io
 import warnings
@@ -118,6 +119,18 @@ def photo_credit(name: str) -> Credit:
     if name not in _PHOTOS:
         raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {name!r}")
     return _PHOTOS[name].credit
+
+
+def photo_boxes(name: str) -> dict[str, tuple[float, float, float, float]]:
+    """Return the boxes drawn by hand around objects of a shipped photo, by class name.
+
+    Half-open (x0, y0, x1, y1), in pixels of the photo; empty where none was drawn.
+    """
+    photo_credit(name)
+    with (Path(__file__).parent / "data" / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == name]
+    sides = ("x0", "y0", "x1", "y1")
+    return {row["label"]: tuple(float(row[side]) for side in sides) for row in rows}
 
 
 def load_photo(

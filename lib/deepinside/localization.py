@@ -103,7 +103,8 @@ def graph_cut_localization(
     photo, saliency : Tensor
         (3, H, W) in [0, 1], and its map (H, W), at least 0.
     object_quantile, background_quantile : float
-        Pixels above the one are seeds of the object, below the other of the background.
+        Pixels above the one are seeds of the object, those not above the other of the
+        background.
     rounds : int
         Cuts.
     by_saliency : bool
@@ -131,7 +132,7 @@ def graph_cut_localization(
     pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     object_seeds = small > _quantile(small, high)
-    background_seeds = small < _quantile(small, low)
+    background_seeds = small <= _quantile(small, low)
     cut = _graph_cut(pixels, object_seeds, background_seeds, rounds)
     mask, _ = _component(cut, small if by_saliency else None)
     full = [_enlarged(one, values.shape) for one in (mask, cut, object_seeds, background_seeds)]
