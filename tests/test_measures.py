@@ -8,6 +8,7 @@ from deepinside.measures import (
     mean_interval,
     paired_interval,
     pointing_hit,
+    recorded_iou,
 )
 
 
@@ -86,3 +87,13 @@ def test_paired_interval_knows_that_the_images_are_the_same(generator):
 def test_no_interval_of_nothing(values, generator):
     with pytest.raises(ValueError, match="finite values"):
         mean_interval(values, generator=generator)
+
+
+def test_record_has_a_share_for_each_photo_and_step():
+    rows = recorded_iou()
+    assert [sum(row["source"] == source for row in rows) for source in ("coco", "kangaroo")] == [
+        38,
+        46,
+    ]
+    for row in rows:
+        assert all(0 <= float(value) <= 1 for value in list(row.values())[2:])
