@@ -9,9 +9,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits
-from deepinside.networks import Network, Normalization
-from deepinside.train_digits import accuracy, read_training_digits, train, without
+from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits, place_in_clutter
+from deepinside.networks import Network, Normalization, load_network
+from deepinside.train_digits import (
+    accuracy,
+    read_training_digits,
+    train,
+    train_in_clutter,
+    without,
+)
 
 
 def as_bytes(digits):
@@ -149,3 +155,42 @@ def test_archive_of_something_else_is_refused(images, got, tmp_path):
     np.savez(tmp_path / "other.npz", images=images, labels=np.zeros(5))
     with pytest.raises(ValueError, match=rf"expected images of shape \(N, 28, 28\).* got .*{got}"):
         read_training_digits(tmp_path / "other.npz", tmp_path)
+
+
+def test_boxes_in_clutter_bound_the_digit_exactly(digits):
+    placed = place_in_clutter(digits, 20, generator=torch.Generator().manual_seed(3), fragments=0)
+    for image, (x0, y0, x1, y1) in zip(placed.images, placed.boxes.tolist(), strict=True):
+        rows, columns = torch.where(image[0] >= 0.5)
+        assert (columns.min(), rows.min()) == (x0, y0)
+        assert (columns.max() + 1, rows.max() + 1) == (x1, y1)
+    shown = {tuple(image.flatten().tolist()) for image in placed.images}
+    assert len(shown) == 20
+
+
+def test_clutter_adds_ink_outside_the_box_only(digits):
+    drawn = [
+        place_in_clutter(digits, 20, generator=torch.Generator().manual_seed(3), fragments=count)
+        for count in (0, 10)
+    ]
+    again = place_in_clutter(digits, 20, generator=torch.Generator().manual_seed(3), fragments=10)
+    assert torch.equal(drawn[1].images, again.images)
+    outside = 0
+    for image, (x0, y0, x1, y1) in zip(drawn[1].images, drawn[1].boxes.tolist(), strict=True):
+        outside += image.sum() - image[:, y0:y1, x0:x1].sum()
+        assert image[:, y0:y1, x0:x1].max() >= 0.5
+    assert outside > 20 * 50
+    assert len(set(drawn[1].labels.tolist())) > 4
+
+
+def test_network_for_clutter_knows_held_out_digits_wherever_they_are(digits):
+    network = load_network("cluttered_digits")
+    placed = place_in_clutter(digits, 200, generator=torch.Generator().manual_seed(4))
+    assert accuracy(network, placed) > 0.95
+
+
+def test_training_in_clutter_repeats_with_its_seed(unseen):
+    digits = Digits(unseen.images.float().div(255)[:, None], unseen.labels)
+    states = [
+        train_in_clutter(digits, steps=2, batch_size=8, seed=1).state_dict() for _ in range(2)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

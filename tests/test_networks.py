@@ -28,7 +28,11 @@ def gradient_of_highest(network, images):
 
 @pytest.mark.parametrize(
     ("name", "size", "classes"),
-    [("efficientnet_lite0", (3, 224, 224), 1000), ("digits", (1, 28, 28), 10)],
+    [
+        ("efficientnet_lite0", (3, 224, 224), 1000),
+        ("digits", (1, 28, 28), 10),
+        ("cluttered_digits", (1, 64, 64), 10),
+    ],
 )
 def test_network_is_frozen_and_says_what_it_takes(name, size, classes):
     network = load_network(name)
@@ -252,9 +256,9 @@ def test_unknown_name_is_answered_with_the_nearest(name, nearest):
 
 def test_every_offered_name_is_a_classification_network():
     names = network_names()
-    assert names[:3] == ["efficientnet_lite0", "efficientnet_lite2", "digits"]
+    assert names[:4] == ["efficientnet_lite0", "efficientnet_lite2", "digits", "cluttered_digits"]
     assert {"alexnet", "vgg16"} < set(names)
-    for name in names[3:]:
+    for name in names[4:]:
         weights = torchvision.models.get_model_weights(name).DEFAULT
         assert len(weights.meta["categories"]) == 1000, name
 

@@ -141,3 +141,12 @@ def test_a_notebook_shows_panels_as_jpeg(monkeypatch):
     with Image.open(io.BytesIO(data["image/jpeg"])) as picture:
         assert picture.format == "JPEG"
     assert "Panels" in data["text/plain"] or "Figure" in data["text/plain"]
+
+
+def test_bands_reach_from_low_to_high():
+    points = [(0.5, 0.4, 0.7), (0.6, 0.5, 0.8)]
+    figure = plots.band_lines([0, 1], {"a": points}, x_label="x", y_label="y")
+    axis = figure.axes[0]
+    assert axis.get_lines()[0].get_ydata() == pytest.approx([0.5, 0.6])
+    band = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (0.4, 0.8)

@@ -13,6 +13,8 @@ ORDER = (
     "packed",
     "preparation",
     "digits",
+    "localization",
+    "measures",
     "images",
     "networks",
     "class_score",
@@ -22,11 +24,13 @@ ORDER = (
     "deconvnet",
     "backward_network",
     "limits",
+    "object_maps",
     "plots",
     "train_digits",
+    "evaluate_localization",
 )
 # what takes only arrays does not know of networks
-TAKES_ONLY_ARRAYS = ("images", "regularizers", "plots")
+TAKES_ONLY_ARRAYS = ("images", "localization", "measures", "regularizers", "plots")
 TREES = {
     path.stem: ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.glob("*.py"))

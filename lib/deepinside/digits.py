@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 _DATA = Path(__file__).parent / "data"
 
+CLUTTERED_SIDE = 64
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
 
 
@@ -43,9 +44,81 @@ def load_digits() -> Digits:
     )
 
 
-def weights_path() -> Path:
-    """Return the path of the shipped weights of the digits network (safetensors)."""
-    return _DATA / "digits.safetensors"
+class Cluttered(NamedTuple):
+    """Digits on larger canvases, and where they are."""
+
+    images: Tensor
+    labels: Tensor
+    boxes: Tensor
+
+
+def place_in_clutter(
+    digits: Digits,
+    count: int,
+    *,
+    generator: torch.Generator,
+    side: int = CLUTTERED_SIDE,
+    fragments: int = 10,
+) -> Cluttered:
+    """Return `count` of the digits, each on a canvas among fragments of other digits.
+
+    A fragment is 9 x 9 pixels cut from any digit's middle: strokes like those of the
+    digit, but no digit (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and
+    over all fragments, so its true box is known exactly.
+
+    Returns
+    -------
+    Cluttered
+        `images` (count, 1, side, side), `labels` (count,), and `boxes` (count, 4),
+        half-open around the pixels of the digit of at least 0.5.
+    """
+
+    def draw(high: int, *size: int) -> list:
+        return torch.randint(high, size, generator=generator).tolist()
+
+    images, boxes = torch.zeros(count, 1, side, side), []
+    chosen = draw(len(digits.images), count)
+    for canvas, one in zip(images, chosen, strict=True):
+        others, corners = draw(len(digits.images), fragments), draw(side - 9, fragments, 2)
+        for other, (y, x), (v, u) in zip(others, corners, draw(8, fragments, 2), strict=True):
+            cut = digits.images[other][:, 6 + v : 15 + v, 6 + u : 15 + u]
+            canvas[:, y : y + 9, x : x + 9] = cut
+        (y, x), digit = draw(side - 28, 2), digits.images[one]
+        place = canvas[:, y : y + 28, x : x + 28]
+        rows, columns = torch.where(digit[0] >= 0.5)
+        top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+        # no fragment stays within the digit's box, else the digit could not be told from it
+        place[:, top:bottom, left:right] = 0
+        place.copy_(torch.maximum(place, digit))
+        boxes.append((x + left, y + top, x + right, y + bottom))
+    return Cluttered(images, digits.labels[chosen], torch.tensor(boxes))
+
+
+def weights_path(name: str = "digits") -> Path:
+    """Return the path of shipped weights (safetensors): "digits" or "cluttered_digits"."""
+    return _DATA / f"{name}.safetensors"
+
+
+def cluttered_digits_layers() -> nn.Sequential:
+    """Return the layers of the network for digits in clutter, with fresh weights.
+
+    From zero-centered canvases (N, 1, 64, 64) to ten class scores (N, 10). Convolutions,
+    ReLU and max-pooling, then for each channel its largest value anywhere: where the
+    digit lies cannot matter, and no box is used in training.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 16, kernel_size=5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, kernel_size=5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, kernel_size=5, padding=2),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def digits_layers() -> nn.Sequential:
@@ -78,7 +151,7 @@ def digits_layers() -> nn.Sequential:
     return layers
 
 
-def training_record() -> dict[str, str]:
-    """Return how the shipped weights of the digits network were trained, and their accuracy."""
-    with safe_open(weights_path(), framework="pt") as file:
+def training_record(name: str = "digits") -> dict[str, str]:
+    """Return how shipped weights were trained, and their accuracy."""
+    with safe_open(weights_path(name), framework="pt") as file:
         return dict(sorted(file.metadata().items()))

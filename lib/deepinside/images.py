@@ -5,6 +5,7 @@ square cut from the resized photo; a `View` remembers where that square lies, so
 what is computed for it can be drawn over the original picture.
 """
 
+import csv
 import difflib
 import io
 import warnings
@@ -120,6 +121,18 @@ def photo_credit(name: str) -> Credit:
     return _PHOTOS[name].credit
 
 
+def photo_boxes(name: str) -> dict[str, tuple[float, float, float, float]]:
+    """Return the boxes drawn by hand around objects of a shipped photo, by class name.
+
+    Half-open (x0, y0, x1, y1), in pixels of the photo; empty where none was drawn.
+    """
+    photo_credit(name)
+    with (Path(__file__).parent / "data" / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == name]
+    sides = ("x0", "y0", "x1", "y1")
+    return {row["label"]: tuple(float(row[side]) for side in sides) for row in rows}
+
+
 def load_photo(
     source: str | PathLike | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
 ) -> Tensor:
@@ -213,6 +226,21 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     top, left = round((height - h) / 2), round((width - w) / 2)
     view = View(tuple(photo.shape[1:]), (height, width), top, left, (h, w))
     return crop(resized, view), view
+
+
+def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "bicubic") -> Tensor:
+    """Return the whole photo at a size (height, width), antialiased, its shape not kept.
+
+    Raises
+    ------
+    ValueError
+        If `photo` is not (3, H, W) in [0, 1].
+    """
+    _check_photo(photo)
+    squashed = F.interpolate(
+        photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
+    )[0]
+    return squashed.clamp(0, 1)
 
 
 def crop(resized: Tensor, view: View) -> Tensor:

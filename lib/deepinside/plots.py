@@ -202,6 +202,26 @@ def lines(
     return figure
 
 
+def band_lines(
+    x: Sequence[float],
+    curves: dict[str, Sequence[tuple[float, float, float]]],
+    *,
+    x_label: str,
+    y_label: str,
+) -> Figure:
+    """Return a figure of labeled curves, each in the band of its interval.
+
+    Each point of a curve is (value, low, high), as `deepinside.measures` returns it.
+    """
+    middle = {label: [point[0] for point in points] for label, points in curves.items()}
+    figure = lines(x, middle, x_label=x_label, y_label=y_label)
+    axis = figure.axes[0]
+    for line, points in zip(axis.get_lines(), curves.values(), strict=True):
+        _, low, high = np.array(points).T
+        axis.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    return figure
+
+
 def _grid(
     items: Sequence[Tensor],
     titles: Sequence[str],

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from deepinside.digits import Digits, digits_layers, load_digits
+from deepinside.digits import (
+    Cluttered,
+    Digits,
+    cluttered_digits_layers,
+    digits_layers,
+    load_digits,
+    place_in_clutter,
+)
 from deepinside.networks import Normalization
 
 
@@ -79,8 +86,31 @@ def train(digits: Digits, *, epochs: int, batch_size: int, seed: int) -> nn.Sequ
     return network.eval()
 
 
+def train_in_clutter(digits: Digits, *, steps: int, batch_size: int, seed: int) -> nn.Sequential:
+    """Return normalization and layers, trained with Adam on canvases drawn for each step."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    example = place_in_clutter(digits, 2000, generator=generator).images
+    # the same mean everywhere, as the digit may lie anywhere
+    normalization = Normalization(example.mean().reshape(1, 1, 1), example.std())
+    parts = OrderedDict(normalization=normalization, layers=cluttered_digits_layers())
+    network = nn.Sequential(parts).train()
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
+    for step in range(steps):
+        drawn = place_in_clutter(digits, batch_size, generator=generator)
+        loss = F.cross_entropy(network(drawn.images), drawn.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 100 == 99:
+            print(f"step {step + 1:4d} of {steps}: loss {loss.item():.4f}")
+    return network.eval()
+
+
 @torch.no_grad()
-def accuracy(network: nn.Module, digits: Digits) -> float:
+def accuracy(network: nn.Module, digits: Digits | Cluttered) -> float:
     """Return the share of `digits` whose highest score is the score of their class."""
     predicted: Tensor = network(digits.images).argmax(1)
     return (predicted == digits.labels).double().mean().item()
@@ -92,6 +122,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="archive of digits (.npz) to train on")
     parser.add_argument("--download-folder", type=Path, default=Path.home() / ".cache" / "mnist")
     parser.add_argument("--output", type=Path, default=Path("digits.safetensors"))
+    clutter = "train the network for digits in clutter instead, so many steps"
+    parser.add_argument("--clutter", type=int, default=0, metavar="STEPS", help=clutter)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
@@ -99,12 +131,20 @@ def main() -> None:
 
     held_out = load_digits()
     digits = without(read_training_digits(options.data, options.download_folder), held_out)
-    network = train(digits, epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
+    length = {"epochs": str(options.epochs)}
+    settings = {"batch_size": options.batch_size, "seed": options.seed}
+    if options.clutter:
+        length = {"steps": str(options.clutter)}
+        network = train_in_clutter(digits, steps=options.clutter, **settings)
+        generator = torch.Generator().manual_seed(options.seed + 1)
+        held_out = place_in_clutter(held_out, 1000, generator=generator)
+    else:
+        network = train(digits, epochs=options.epochs, **settings)
     share = accuracy(network, held_out)
     print(f"{share:.1%} of {len(held_out.images)} held-out digits")
     metadata = {
         "training digits": str(len(digits.images)),
-        "epochs": str(options.epochs),
+        **length,
         "batch size": str(options.batch_size),
         "seed": str(options.seed),
         "held-out digits": str(len(held_out.images)),

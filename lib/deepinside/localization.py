@@ -1,0 +1,253 @@
+"""Localization: from a saliency map to a mask and a box (paper §3.2). Arrays only.
+
+The seed's way: pixels above a threshold are the object. The paper's way: the largest and
+the smallest values of the map are *seeds* of object and background, a color model is
+fitted to each (a Gaussian mixture), and GraphCut decides about all other pixels. Either
+way the answer is one connected component of the mask, and its bounding box.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+Box = tuple[float, float, float, float]
+
+# Gaussians a color model has in OpenCV, and the parameters of each
+_GAUSSIANS = 5
+_PARAMETERS = 13
+
+
+class Localization(NamedTuple):
+    """Where the object is, and how it was found.
+
+    Attributes
+    ----------
+    box : tuple
+        Half-open (x0, y0, x1, y1), in pixels of the map.
+    mask : Tensor
+        The component that the box bounds, (H, W), bool.
+    foreground : Tensor
+        All pixels taken for the object, (H, W), bool; the mask is a part of it.
+    object_seeds, background_seeds : Tensor
+        The pixels that were certain from the start, (H, W), bool.
+    """
+
+    box: Box
+    mask: Tensor
+    foreground: Tensor
+    object_seeds: Tensor
+    background_seeds: Tensor
+
+
+def threshold_localization(
+    saliency: Tensor,
+    *,
+    quantile: float | None = None,
+    share_of_maximum: float | None = None,
+    by_saliency: bool = False,
+) -> Localization:
+    """Return the object as one component of the pixels above a threshold.
+
+    The seed's way; no color is looked at. Chapter *Localization without boxes*.
+
+    Parameters
+    ----------
+    saliency : Tensor
+        (H, W), at least 0.
+    quantile, share_of_maximum : float, optional
+        The threshold as a quantile of the map or as a share of its largest value. With
+        neither it is read from the map's histogram (`otsu_threshold`).
+    by_saliency : bool
+        Of the components take the one that holds most saliency, not most pixels.
+
+    Raises
+    ------
+    ValueError
+        If both thresholds are given, one is out of range, or nothing is above it.
+    """
+    values = _checked_map(saliency)
+    if quantile is not None and share_of_maximum is not None:
+        raise ValueError("expected a quantile or a share of the maximum, got both")
+    if share_of_maximum is not None:
+        threshold = _checked_share(share_of_maximum, "share of the maximum") * values.max()
+    elif quantile is not None:
+        threshold = _quantile(values, _checked_share(quantile, "quantile"))
+    else:
+        threshold = otsu_threshold(saliency)
+    foreground = values > threshold
+    mask, box = _component(foreground, values if by_saliency else None)
+    return _localization(box, mask, foreground, foreground, ~foreground)
+
+
+def graph_cut_localization(
+    photo: Tensor,
+    saliency: Tensor,
+    *,
+    object_quantile: float = 0.95,
+    background_quantile: float = 0.30,
+    rounds: int = 1,
+    by_saliency: bool = False,
+    longer_side: int = 250,
+) -> Localization:
+    """Return the object as GraphCut separates it by color. Paper §3.2.
+
+    With one round the color models are those of the seeds, as in the paper. Each further
+    round fits them again to the mask that was found and cuts once more: GrabCut (Rother
+    et al., 2004).
+
+    Parameters
+    ----------
+    photo, saliency : Tensor
+        (3, H, W) in [0, 1], and its map (H, W), at least 0.
+    object_quantile, background_quantile : float
+        Pixels above the one are seeds of the object, those not above the other of the
+        background.
+    rounds : int
+        Cuts.
+    by_saliency : bool
+        Of the components take the one that holds most saliency, not most pixels.
+    longer_side : int
+        A longer photo is cut at this size, in pixels, and the mask enlarged.
+
+    Raises
+    ------
+    ValueError
+        If shapes, ranges or parameters do not fit, or there is no object.
+    """
+    values = _checked_map(saliency)
+    _check_photo(photo, values.shape)
+    high = _checked_share(object_quantile, "quantile of the object")
+    low = _checked_share(background_quantile, "quantile of the background")
+    if not low <= high or rounds < 1 or longer_side < 8:
+        raise ValueError(
+            f"expected background_quantile <= object_quantile, rounds >= 1 and longer_side >= 8; "
+            f"got {low}, {high}, {rounds} and {longer_side}"
+        )
+    pixels = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    scale = min(1.0, longer_side / max(values.shape))
+    size = tuple(max(1, round(length * scale)) for length in reversed(values.shape))
+    pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    object_seeds = small > _quantile(small, high)
+    background_seeds = small <= _quantile(small, low)
+    cut = _graph_cut(pixels, object_seeds, background_seeds, rounds)
+    mask, _ = _component(cut, small if by_saliency else None)
+    full = [_enlarged(one, values.shape) for one in (mask, cut, object_seeds, background_seeds)]
+    return _localization(_bounding_box(full[0]), *full)
+
+
+def otsu_threshold(saliency: Tensor) -> float:
+    """Return the threshold that separates a map's histogram best into two classes.
+
+    Otsu (1979): of 256 levels the one with the smallest variance within the pixels below
+    and the pixels above, so that the share of the object is read from the map.
+
+    Raises
+    ------
+    ValueError
+        If the map is flat, or not (H, W) of finite values of 0 or more.
+    """
+    values = _checked_map(saliency)
+    low, high = values.min(), values.max()
+    levels = np.round((values - low) * (255 / (high - low))).astype(np.uint8)
+    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return float(low + (level + 0.5) * (high - low) / 255)
+
+
+def rescaled_box(box: Box, size: tuple[int, int], photo_size: tuple[int, int]) -> Box:
+    """Return a box of a picture of `size` in pixels of the same picture at `photo_size`.
+
+    Sizes are (height, width).
+    """
+    x, y = photo_size[1] / size[1], photo_size[0] / size[0]
+    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+
+
+def _graph_cut(
+    pixels: np.ndarray, object_seeds: np.ndarray, background_seeds: np.ndarray, rounds: int
+) -> np.ndarray:
+    for name, seeds in (("object", object_seeds), ("background", background_seeds)):
+        if seeds.sum() < _GAUSSIANS:
+            raise ValueError(
+                f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}: "
+                f"a map with too few different values?"
+            )
+    labels = np.full(object_seeds.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[background_seeds], labels[object_seeds] = cv2.GC_BGD, cv2.GC_FGD
+    # OpenCV draws the first means of the mixtures from a generator of its own
+    cv2.setRNGSeed(0)
+    seeds = object_seeds | background_seeds
+    background, foreground = np.zeros((2, 1, _GAUSSIANS * _PARAMETERS))
+    # the color models are fitted to a picture of the seeds alone ...
+    cv2.grabCut(
+        np.ascontiguousarray(pixels[seeds][None]),
+        np.ascontiguousarray(labels[seeds][None]),
+        None, background, foreground, 1, cv2.GC_INIT_WITH_MASK,
+    )  # fmt: skip
+    # ... and stay as they are in the first cut
+    cv2.grabCut(pixels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    if rounds > 1:
+        cv2.grabCut(pixels, labels, None, background, foreground, rounds - 1, cv2.GC_EVAL)
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def _component(foreground: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Box]:
+    """Return the largest component, or that of the largest sum of weights, and its box."""
+    count, labels = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
+    if count < 2:
+        raise ValueError("no object found: no pixel is above the threshold")
+    flat = None if weights is None else weights.ravel()
+    sums = np.bincount(labels.ravel(), flat, minlength=count)
+    mask = labels == 1 + sums[1:].argmax()
+    return mask, _bounding_box(mask)
+
+
+def _bounding_box(mask: np.ndarray) -> Box:
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return (x, y, x + width, y + height)
+
+
+def _enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    size = tuple(reversed(shape))
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _localization(box: Box, *masks: np.ndarray) -> Localization:
+    return Localization(box, *(torch.from_numpy(mask) for mask in masks))
+
+
+def _quantile(values: np.ndarray, q: float) -> float:
+    return float(np.quantile(values, q))
+
+
+def _checked_map(saliency: Tensor) -> np.ndarray:
+    if not isinstance(saliency, Tensor) or saliency.ndim != 2 or 0 in saliency.shape:
+        got = tuple(saliency.shape) if isinstance(saliency, Tensor) else type(saliency).__name__
+        raise ValueError(f"expected a map as a tensor (H, W), got {got}")
+    values = saliency.detach().cpu().float().numpy()
+    low, high = values.min(), values.max()
+    if not (low >= 0 and np.isfinite(high)):
+        raise ValueError(
+            f"expected a map of finite values of 0 or more, got {low:.4g} to {high:.4g}"
+        )
+    if low == high:
+        raise ValueError(f"no object found: the map is flat, {low:.4g} everywhere")
+    return values
+
+
+def _checked_share(value: float, what: str) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected a {what} from 0 to 1, got {value}")
+    return value
+
+
+def _check_photo(photo: Tensor, shape: tuple[int, int]) -> None:
+    if not isinstance(photo, Tensor) or tuple(photo.shape) != (3, *shape):
+        got = tuple(photo.shape) if isinstance(photo, Tensor) else type(photo).__name__
+        raise ValueError(f"expected a photo of the map's size, {(3, *shape)}, got {got}")
+    low, high = photo.min().item(), photo.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")

@@ -1,0 +1,228 @@
+"""Object maps: the paper's saliency map at several depths and sizes, for localization.
+
+The gradient of a class score with respect to the pixels alternates in sign from pixel to
+pixel and marks edges more than bodies. Taken with respect to the activation X_n of a
+hidden stage, the same measure, ``max over channels of |dS_c/dX_n|``, is smoother and
+fills the object. `object_map` averages it over the stages of the network, over three
+sizes of the photo and over its mirror image; a box is read from it with Otsu's threshold.
+Nothing is trained, and nothing chosen for the single photo.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deepinside.class_score import ClassScore, Target, target_classes, top_classes
+from deepinside.images import squash_photo
+from deepinside.localization import Box, rescaled_box, threshold_localization
+from deepinside.networks import Network
+from deepinside.preparation import evaluation_mode
+
+# sizes of the photo, as shares of the network's input; each has twice the pixels of the last
+SCALES = (1.0, 2**0.5, 2.0)
+# the sides must be multiples of what the network divides them by
+_MULTIPLE = 32
+
+
+class Found(NamedTuple):
+    """One class and where it is: a half-open box in pixels of the photo."""
+
+    answer: ClassScore
+    box: Box
+
+
+def find_object(
+    network: Network,
+    photo: Tensor,
+    target: int | str | None = None,
+    *,
+    scales: Sequence[float] = SCALES,
+) -> Box:
+    """Return the box of a class's object, half-open, in pixels of the photo.
+
+    The whole photo is squashed to the network's input; of the pixels of its object map
+    above Otsu's threshold the component with most saliency is the object. Paper §3.2,
+    chapter *Localization without boxes*.
+
+    Parameters
+    ----------
+    network : Network
+        From `deepinside.networks.load_network`.
+    photo : Tensor
+        (3, H, W), RGB in [0, 1], of any size.
+    target : int or str, optional
+        The class; without it the one of the highest score.
+    scales : sequence of float
+        As for `object_maps`.
+
+    Raises
+    ------
+    ValueError
+        If the photo or the class is none, or the map is flat.
+    """
+    one = object_maps(network, [photo], target, scales=scales)[0]
+    found = threshold_localization(one, by_saliency=True)
+    return rescaled_box(found.box, tuple(one.shape), tuple(photo.shape[1:]))
+
+
+def find_top_objects(network: Network, photo: Tensor, count: int = 5) -> list[Found]:
+    """Return the classes of the highest scores, best first, each with its own box.
+
+    The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
+    """
+    image = squash_photo(photo, network.input_size, interpolation=network.interpolation)
+    answers = top_classes(network, image[None].to(_device(network)), count)[0]
+    return [Found(one, find_object(network, photo, one.index)) for one in answers]
+
+
+def object_maps(
+    network: Network,
+    photos: Sequence[Tensor],
+    target: Target = None,
+    *,
+    scales: Sequence[float] = SCALES,
+    mirrored: bool = True,
+    layers: Sequence[str] | None = None,
+) -> Tensor:
+    """Return saliency averaged over depths and sizes, one map a photo, (N, h, w).
+
+    The photos are squashed to the network's input size times each scale; the maps of all
+    stages, divided by their means, are averaged at the network's input size (h, w). So a
+    value of 1 is the average of the picture.
+
+    Parameters
+    ----------
+    network, photos, target
+        As for `find_object`; the photos may differ in size.
+    scales : sequence of float
+        Rounded to sides that are multiples of 32. 1 alone serves networks of one size.
+    mirrored : bool
+        Average with the map of the mirror image, turned back.
+    layers : sequence of str, optional
+        Names of the modules whose activations are taken; `stage_names` unless given.
+    """
+    if not len(photos) or not len(scales) or min(scales) <= 0:
+        raise ValueError(f"expected photos and scales above 0, got {len(photos)} and {scales}")
+    device, size = _device(network), network.input_size
+    squashed = _squashed(network, photos, size).to(device)
+    classes = target_classes(network, squashed, target)
+    names = stage_names(network) if layers is None else layers
+    total = torch.zeros((len(photos), *size), device=device)
+    for scale in scales:
+        sides = size if scale == 1 else tuple(_side(length * scale) for length in size)
+        images = squashed if scale == 1 else _squashed(network, photos, sides).to(device)
+        total += _averaged(stage_saliency(network, images, classes, names), size)
+        if mirrored:
+            maps = stage_saliency(network, images.flip(-1), classes, names)
+            total += _averaged(maps, size).flip(-1)
+    return total / (len(scales) * (1 + mirrored))
+
+
+def stage_saliency(
+    network: Network, images: Tensor, target: Sequence[int] | Tensor, layers: Sequence[str]
+) -> list[Tensor]:
+    """Return max over channels of |dS_c/dX_n| for the activation X_n of each layer.
+
+    One forward and one backward pass for all layers.
+
+    Parameters
+    ----------
+    network : Network
+        Its layers are called directly, so the images may have any size they take.
+    images : Tensor
+        (N, 3, h, w), RGB in [0, 1].
+    target : sequence of int or tensor
+        One class index an image.
+    layers : sequence of str
+        Names of modules of `network.layers` that return activations (N, C, h_n, w_n).
+
+    Returns
+    -------
+    list of Tensor
+        A map (N, h_n, w_n) for each layer.
+    """
+    modules = dict(network.layers.named_modules())
+    unknown = [name for name in layers if name not in modules]
+    if unknown or not len(layers):
+        raise ValueError(f"expected names of modules of {network.name}, got {unknown or 'none'}")
+    seen: dict[str, Tensor] = {}
+
+    def keeper(name: str):  # noqa: ANN202
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen[name] = output
+
+        return keep
+
+    handles = [modules[name].register_forward_hook(keeper(name)) for name in layers]
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(network):
+            images = images.detach().clone().requires_grad_()
+            scores = network.layers(network.normalization(images))
+            classes = torch.as_tensor(target, device=scores.device)
+            chosen = scores.gather(1, classes[:, None]).sum()
+            gradients = torch.autograd.grad(chosen, [seen[name] for name in layers])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [gradient.abs().amax(1) for gradient in gradients]
+
+
+def stage_names(network: Network) -> list[str]:
+    """Return the layers whose activations stand for the depths of a network.
+
+    For an EfficientNet all stages but the first; else the last activation of each
+    resolution, from a quarter of the image's side down.
+    """
+    blocks = getattr(network.layers, "blocks", None)
+    if isinstance(blocks, nn.Sequential):
+        return [f"blocks.{i}" for i in range(1, len(blocks))]
+    last: dict[tuple[int, ...], str] = {}
+
+    def keeper(name: str):  # noqa: ANN202
+        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+                last[tuple(output.shape[2:])] = name
+
+        return keep
+
+    leaves = [(n, m) for n, m in network.layers.named_modules() if n and not list(m.children())]
+    handles = [module.register_forward_hook(keeper(name)) for name, module in leaves]
+    try:
+        weight = next(network.parameters())
+        example = weight.new_full((1, network.input_channels, *network.input_size), 0.5)
+        with torch.no_grad():
+            network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    small = [name for size, name in last.items() if 4 * size[0] <= network.input_size[0] + 4]
+    if not small:
+        raise ValueError(f"expected a network with activations (N, C, h, w), got {network.name}")
+    return small
+
+
+def _averaged(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return the mean over layers of the maps, each divided by its mean, at one size."""
+    total = 0
+    for one in maps:
+        relative = one / one.mean((1, 2), keepdim=True).clamp(min=torch.finfo(one.dtype).tiny)
+        total = total + F.interpolate(
+            relative[:, None], size=size, mode="bilinear", align_corners=False
+        )
+    return total[:, 0] / len(maps)
+
+
+def _squashed(network: Network, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    interpolation = network.interpolation
+    return torch.stack([squash_photo(one, size, interpolation=interpolation) for one in photos])
+
+
+def _side(length: float) -> int:
+    return max(1, round(length / _MULTIPLE)) * _MULTIPLE
+
+
+def _device(network: Network) -> torch.device:
+    return next(network.parameters()).device

@@ -1,0 +1,201 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deepinside.localization import (
+    graph_cut_localization,
+    otsu_threshold,
+    rescaled_box,
+    threshold_localization,
+)
+from deepinside.measures import iou
+
+
+def blob(box, size=(60, 90), inside=1.0, outside=0.1):
+    """A map with a planted box, a little uneven so that quantiles have seeds to choose."""
+    x0, y0, x1, y1 = box
+    values = outside * torch.rand(size, generator=torch.Generator().manual_seed(0))
+    values[y0:y1, x0:x1] += inside
+    return values
+
+
+def painted(box, size=(60, 90)):
+    """A blue photo with a red box, both noisy."""
+    x0, y0, x1, y1 = box
+    photo = torch.tensor([0.1, 0.2, 0.8])[:, None, None].repeat(1, *size)
+    photo[:, y0:y1, x0:x1] = torch.tensor([0.9, 0.2, 0.1])[:, None, None]
+    noise = 0.05 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
+    return (photo + noise).clamp(0, 1)
+
+
+BOX = (50, 10, 80, 30)
+
+
+def few():
+    """A map with three pixels that are not 0."""
+    values = torch.zeros(60, 90)
+    values[5, 5:8] = 1
+    return values
+
+
+def touched():
+    """A map whose largest values lie within the object, and its smallest nowhere in it."""
+    values = blob((53, 13, 77, 26))
+    x0, y0, x1, y1 = BOX
+    values[y0:y1, x0:x1].clamp_(min=0.06)
+    return values
+
+
+@pytest.mark.parametrize("how", [{"quantile": 0.89}, {"share_of_maximum": 0.5}, {}])
+def test_planted_box_is_found_and_is_half_open(how):
+    found = threshold_localization(blob(BOX), **how)
+    if "quantile" in how:
+        assert iou(found.box, BOX) > 0.9
+    else:
+        assert found.box == BOX
+        x0, y0, x1, y1 = BOX
+        assert found.mask[y0:y1, x0:x1].all()
+        assert found.mask.sum() == (x1 - x0) * (y1 - y0)
+
+
+def test_threshold_is_the_quantile_or_the_share_of_the_maximum():
+    values = torch.arange(36.0).reshape(6, 6)
+    assert threshold_localization(values, quantile=0.5).foreground.sum() == 18
+    assert threshold_localization(values, share_of_maximum=0.5).foreground.sum() == 18
+    assert threshold_localization(values, quantile=0.5).box == (0, 3, 6, 6)
+
+
+def test_component_is_the_largest_or_the_one_with_most_saliency():
+    values = torch.zeros(20, 30)
+    values[2:5, 2:5] = 10.0
+    values[10:18, 10:25] = 0.5
+    assert threshold_localization(values, share_of_maximum=0.01).box == (10, 10, 25, 18)
+    chosen = threshold_localization(values, share_of_maximum=0.01, by_saliency=True)
+    assert chosen.box == (2, 2, 5, 5)
+    assert chosen.foreground.sum() == 9 + 8 * 15
+
+
+def test_diagonal_pixels_are_one_component():
+    assert threshold_localization(torch.eye(5), share_of_maximum=0.5).box == (0, 0, 5, 5)
+
+
+def test_otsu_minimizes_the_variance_within_both_parts(generator):
+    low, high = torch.rand(300, generator=generator), 3 + torch.rand(100, generator=generator)
+    values = torch.cat([low, high]).reshape(20, 20)
+    threshold = otsu_threshold(values)
+
+    def within(t):
+        parts = values[values <= t], values[values > t]
+        return sum(len(part) * part.var(correction=0) for part in parts)
+
+    candidates = values.flatten()[values.flatten() < values.max()]
+    assert within(threshold) <= 1.01 * min(within(t) for t in candidates)
+    assert low.max() <= threshold < high.min()
+    # neither scale nor offset of the map matters
+    assert otsu_threshold(7 * values) == pytest.approx(7 * threshold, rel=1e-4)
+
+
+def test_graph_cut_fills_what_the_seeds_only_touch():
+    values = touched()
+    found = graph_cut_localization(painted(BOX), values)
+    assert iou(found.box, BOX) > 0.9
+    assert found.mask.sum() > 1.5 * found.object_seeds.sum()
+    assert not (found.object_seeds & found.background_seeds).any()
+    assert found.foreground[found.object_seeds].all()
+    assert not found.foreground[found.background_seeds].any()
+
+
+def test_seeds_are_the_quantiles():
+    found = graph_cut_localization(
+        painted(BOX), blob(BOX), object_quantile=0.9, background_quantile=0.4
+    )
+    assert found.object_seeds.double().mean() == pytest.approx(0.1, abs=0.01)
+    assert found.background_seeds.double().mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_first_cut_uses_models_of_the_seeds_alone():
+    """A second object, of the color of the first and without seeds, is found as well."""
+    photo, values = painted((50, 10, 80, 30)), touched()
+    photo[:, 40:55, 5:30] = photo[:, 12:27, 52:77]
+    values[40:55, 5:30] = 0.06
+    found = graph_cut_localization(photo, values)
+    assert found.foreground[42:53, 8:27].double().mean() > 0.9
+    assert iou(found.box, BOX) > 0.9
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_cut_repeats_exactly_whatever_the_state_of_opencv(rounds):
+    photo, values = painted(BOX), touched()
+    first = graph_cut_localization(photo, values, rounds=rounds)
+    cv2.setRNGSeed(99)
+    again = graph_cut_localization(photo, values, rounds=rounds)
+    assert first.box == again.box
+    assert torch.equal(first.foreground, again.foreground)
+
+
+def test_a_long_photo_is_cut_smaller_and_the_box_is_in_its_pixels():
+    box = (300, 60, 480, 180)
+    found = graph_cut_localization(painted(box, (360, 540)), blob(box, (360, 540)))
+    assert iou(found.box, box) > 0.95
+    assert found.mask.shape == (360, 540)
+
+
+def test_rescaled_box_swaps_no_axes():
+    assert rescaled_box((10, 20, 30, 40), (100, 50), (300, 100)) == (20, 60, 60, 120)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: threshold_localization(torch.ones(5, 5)), "map is flat"),
+        (lambda: threshold_localization(torch.rand(5, 5), quantile=1.0), "no pixel is above"),
+        (lambda: threshold_localization(torch.rand(5, 5), quantile=1.5), "from 0 to 1, got 1.5"),
+        (
+            lambda: threshold_localization(torch.rand(5, 5), quantile=0.5, share_of_maximum=0.5),
+            "got both",
+        ),
+        (lambda: threshold_localization(-torch.rand(5, 5)), "0 or more"),
+        (lambda: threshold_localization(torch.full((5, 5), torch.nan)), "finite"),
+        (lambda: threshold_localization(torch.rand(1, 5, 5)), "tensor .H, W."),
+        (lambda: graph_cut_localization(torch.rand(3, 9, 9), torch.rand(9, 8)), "map's size"),
+        (lambda: graph_cut_localization(2 + torch.rand(3, 9, 9), torch.rand(9, 9)), r"in \[0, 1\]"),
+        (lambda: graph_cut_localization(painted(BOX), few()), "seeds of the object, got 3"),
+        (
+            lambda: graph_cut_localization(painted(BOX), blob(BOX), object_quantile=0.2),
+            "background_quantile <= object_quantile",
+        ),
+    ],
+)
+def test_what_cannot_be_localized_raises_and_says_why(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_input_stays_as_it_is():
+    photo, values = painted(BOX), blob(BOX)
+    before = photo.clone(), values.clone()
+    graph_cut_localization(photo, values)
+    threshold_localization(values)
+    assert torch.equal(photo, before[0])
+    assert torch.equal(values, before[1])
+
+
+def test_speed_of_a_large_photo():
+    """5 ms and 0.5 s are asked for; four times as much is allowed on a busy machine."""
+    box = (100, 120, 300, 380)
+    photo, values = painted(box, (500, 500)), blob(box, (500, 500))
+
+    def best(call):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return np.min(times)
+
+    assert best(lambda: threshold_localization(values, by_saliency=True)) < 0.02
+    assert best(lambda: threshold_localization(values, quantile=0.95)) < 0.02
+    assert best(lambda: graph_cut_localization(photo, values)) < 2

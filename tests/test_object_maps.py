@@ -1,0 +1,138 @@
+import copy
+
+import pytest
+import torch
+
+from deepinside.class_score import class_score
+from deepinside.images import load_photo, squash_photo
+from deepinside.localization import threshold_localization
+from deepinside.measures import iou
+from deepinside.object_maps import (
+    find_object,
+    find_top_objects,
+    object_maps,
+    stage_names,
+    stage_saliency,
+)
+from deepinside.saliency import saliency_map
+
+
+@pytest.fixture(scope="module")
+def coffee():
+    return load_photo("coffee")
+
+
+def hooks(network):
+    return sum(len(module._forward_hooks) for module in network.modules())
+
+
+def test_a_layer_that_changes_nothing_gives_the_papers_map(network, four_images):
+    """Taken before the first convolution, the measure is the saliency map of the input."""
+    shadow = copy.deepcopy(network)
+    shadow.layers.before = torch.nn.Identity()
+    forward = shadow.layers.forward
+    shadow.layers.forward = lambda images: forward(shadow.layers.before(images))
+    classes = [281, 967, 657, 665]
+    (one,) = stage_saliency(shadow, four_images, classes, ["before"])
+    expected = saliency_map(network, four_images, classes) * (128 / 255)
+    torch.testing.assert_close(one, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_stage_saliency_is_the_derivative_of_the_score(network, fitted):
+    """A step of one activation changes the score by the gradient, whose magnitude is the map."""
+    image, (name,) = fitted["coffee"][None], ["blocks.3"]
+    (one,) = stage_saliency(network, image, [967], [name])
+    row, column = divmod(one[0].argmax().item(), one.shape[2])
+    changes = []
+    module = dict(network.layers.named_modules())[name]
+    for channel in range(80):
+        scores = []
+        for step in (1e-2, -1e-2):
+
+            def push(module, inputs, output, step=step, channel=channel):
+                output = output.clone()
+                output[0, channel, row, column] += step
+                return output
+
+            handle = module.register_forward_hook(push)
+            scores.append(class_score(network, image, 967).item())
+            handle.remove()
+        changes.append(abs(scores[0] - scores[1]) / 2e-2)
+    assert max(changes) == pytest.approx(one[0, row, column].item(), rel=0.05)
+
+
+def test_maps_have_mean_1_and_the_mirror_image_is_turned_back(network, coffee):
+    one = object_maps(network, [coffee], 967)
+    assert one.shape == (1, 224, 224)
+    assert one.mean().item() == pytest.approx(1, abs=0.03)
+    mirrored = object_maps(network, [coffee.flip(-1)], 967)
+    torch.testing.assert_close(mirrored.flip(-1), one, rtol=1e-2, atol=1e-2)
+
+
+def test_batch_of_photos_of_different_size_equals_the_loop(network, coffee):
+    photos = [coffee, load_photo("rocket")]
+    both = object_maps(network, photos, [967, 657], scales=[1])
+    for one, photo, target in zip(both, photos, (967, 657), strict=True):
+        alone = object_maps(network, [photo], target, scales=[1])[0]
+        torch.testing.assert_close(one, alone, rtol=1e-3, atol=1e-3)
+
+
+def test_box_is_in_pixels_of_the_photo(network, coffee):
+    box = find_object(network, coffee, "espresso", scales=[1])
+    one = object_maps(network, [coffee], 967, scales=[1])[0]
+    x0, y0, x1, y1 = threshold_localization(one, by_saliency=True).box
+    height, width = coffee.shape[1:]
+    assert box == pytest.approx(
+        (x0 * width / 224, y0 * height / 224, x1 * width / 224, y1 * height / 224)
+    )
+    assert iou(box, (172, 17, 407, 307)) > 0.3
+
+
+def test_top_objects_are_the_top_classes(network, coffee):
+    found = find_top_objects(network, coffee, 2)
+    assert found[0].answer.name == "espresso"
+    assert found[0].answer.score > found[1].answer.score
+    assert found[1].box == find_object(network, coffee, found[1].answer.index)
+
+
+def test_nothing_is_left_in_the_network(network, fitted, coffee):
+    before = hooks(network)
+    object_maps(network, [coffee], 967, scales=[1])
+    with pytest.raises(RuntimeError):
+        # the scores do not depend on what a layer of another pass returned
+        stage_saliency(network, fitted["coffee"][None, :, :0], [967], ["blocks.1"])
+    assert hooks(network) == before
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_stages_of_other_networks(network, digits_network):
+    assert stage_names(network) == [f"blocks.{i}" for i in range(1, 7)]
+    before = hooks(digits_network)
+    assert stage_names(digits_network) == ["4", "5"]
+    assert hooks(digits_network) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": ["nowhere"]}, "nowhere"),
+        ({"layers": []}, "names of modules"),
+        ({"scales": []}, "scales above 0"),
+        ({"scales": [0.0]}, "scales above 0"),
+        ({"target": 1000}, "class index"),
+    ],
+)
+def test_bad_options_raise(network, coffee, options, words):
+    with pytest.raises(ValueError, match=words):
+        object_maps(network, [coffee], **options)
+
+
+def test_squashed_photo_keeps_all_of_it():
+    photo = torch.zeros(3, 40, 80)
+    photo[:, :, 40:] = 1
+    squashed = squash_photo(photo, (20, 20))
+    assert squashed.shape == (3, 20, 20)
+    assert squashed[:, :, :9].max() < 0.1
+    assert squashed[:, :, 11:].min() > 0.9
+    with pytest.raises(ValueError, match="photo of shape"):
+        squash_photo(photo[0], (20, 20))
