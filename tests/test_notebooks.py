@@ -137,6 +137,12 @@ def test_every_picture_has_alt_text_caption_and_name(path):
     assert all(name.startswith("fig-") for name in names)
 
 
+def test_no_two_figures_of_the_book_have_one_name():
+    cells = [cell for path in NOTEBOOKS for cell in code_cells(path) if pictures(cell)]
+    names = [cell.metadata["mystnb"]["figure"]["name"] for cell in cells]
+    assert sorted(names) == sorted(set(names))
+
+
 @chapter
 def test_cells_are_short_and_use_no_rainbow(path):
     for cell in code_cells(path):
