@@ -9,7 +9,6 @@ from torch import nn
 from deepinside.class_score import class_probability
 from deepinside.limits import (
     area_under,
-    bootstrap_interval,
     change_one_pixel,
     deletion_curve,
     insertion_curve,
@@ -248,46 +247,3 @@ def test_every_pixel_can_be_drawn(generator):
 def test_amount_must_leave_images_in_range(amount, generator):
     with pytest.raises(ValueError, match=r"expected an amount above 0 and at most 0\.5"):
         change_one_pixel(torch.rand(1, 3, 4, 4), amount=amount, generator=generator)
-
-
-# Intervals
-
-
-def test_interval_covers_the_true_mean_as_often_as_it_says():
-    covered = 0
-    for seed in range(300):
-        values = torch.randn(40, generator=seeded(seed)).double() + 2
-        interval = bootstrap_interval(values, generator=seeded(seed), draws=400)
-        assert interval.low < interval.mean < interval.high
-        assert interval.mean == pytest.approx(values.mean().item())
-        covered += interval.low < 2 < interval.high
-    assert 0.9 < covered / 300 < 0.98
-
-
-def test_interval_is_the_normal_one_where_there_are_many_values():
-    values = torch.randn(1000, generator=seeded()).double()
-    interval = bootstrap_interval(values, generator=seeded(), level=0.9)
-    half = 1.645 * values.std().item() / math.sqrt(1000)
-    assert interval.high - interval.mean == pytest.approx(half, rel=0.1)
-    assert interval.mean - interval.low == pytest.approx(half, rel=0.1)
-
-
-def test_interval_goes_by_the_generator():
-    values = torch.rand(8, generator=seeded())
-    intervals = [bootstrap_interval(values, generator=seeded(seed)) for seed in (1, 1, 2)]
-    assert intervals[0] == intervals[1] != intervals[2]
-
-
-@pytest.mark.parametrize(
-    ("values", "options", "message"),
-    [
-        (torch.rand(1), {}, r"expected 2 or more finite values, one an image; got shape \(1,\)"),
-        (torch.rand(3, 2), {}, r"got shape \(3, 2\)"),
-        (torch.tensor([1.0, torch.nan]), {}, "not finite"),
-        (torch.rand(3), {"level": 95}, "0 < level < 1, got 2000 and 95"),
-        (torch.rand(3), {"draws": 0}, "expected draws >= 1"),
-    ],
-)
-def test_wrong_intervals_are_named(values, options, message):
-    with pytest.raises(ValueError, match=message):
-        bootstrap_interval(values, generator=seeded(), **options)

@@ -64,6 +64,16 @@ def test_interval_has_the_width_that_theory_gives(generator):
     assert mean.value - mean.low == pytest.approx(expected, rel=0.1)
 
 
+def test_interval_covers_the_true_mean_as_often_as_it_says():
+    covered = 0
+    for seed in range(300):
+        values = torch.randn(40, generator=torch.Generator().manual_seed(seed)).double() + 2
+        interval = mean_interval(values, generator=torch.Generator().manual_seed(seed), draws=400)
+        assert interval.low < interval.value < interval.high
+        covered += interval.low < 2 < interval.high
+    assert 0.9 < covered / 300 < 0.98
+
+
 def test_interval_repeats_and_does_not_depend_on_how_many_are_drawn_at_once(generator, monkeypatch):
     values = torch.rand(50, generator=generator)
     one = mean_interval(values, generator=torch.Generator().manual_seed(1), draws=500)

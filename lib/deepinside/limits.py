@@ -1,16 +1,14 @@
-"""What a map is tested by: randomized networks, removed pixels, noise, and their intervals.
+"""What a map is tested by: randomized networks, removed pixels, noise.
 
 A map that explains a class score must change with the network's weights and with the class
 (Adebayo et al., 2018); the pixels that it ranks first should matter most to the
 class probability (Petsiuk et al., 2018). No single number is a verdict, so each measure is one
-value an image, from which an interval is had by resampling the images.
+value an image, of which `deepinside.measures` gives the mean and its interval.
 """
 
 import copy
 import math
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
@@ -18,14 +16,6 @@ from torch import Tensor, nn
 from deepinside.class_score import Target, class_probability, target_classes
 
 _IMAGES_A_PASS = 16
-
-
-class Interval(NamedTuple):
-    """A mean, and the limits between which it lies if the images are drawn anew."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
@@ -172,40 +162,6 @@ def change_one_pixel(
     pixels = changed[every, :, rows, columns]
     changed[every, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
     return changed, torch.stack([rows, columns], 1)
-
-
-def bootstrap_interval(
-    values: Tensor,
-    *,
-    generator: torch.Generator,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> Interval:
-    """Return the mean of one value an image, and its bootstrap interval (percentiles).
-
-    The images are drawn anew with replacement, `draws` times (Efron, 1979). It says how far
-    the mean hangs on these images, not how other kinds of photos would come out; of a
-    handful of images it is too narrow rather than too wide.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 values, or one is not finite.
-    """
-    if values.ndim != 1 or len(values) < 2 or not torch.isfinite(values).all():
-        raise ValueError(
-            f"expected 2 or more finite values, one an image; got shape {tuple(values.shape)}"
-            + (" with values that are not finite" if not torch.isfinite(values).all() else "")
-        )
-    if draws < 1 or not 0 < level < 1:
-        raise ValueError(f"expected draws >= 1 and 0 < level < 1, got {draws} and {level}")
-    values = values.detach().double().cpu()
-    chosen = torch.randint(
-        len(values), (draws, len(values)), generator=generator, device=generator.device
-    )
-    means = values[chosen.cpu()].mean(1)
-    low, high = np.quantile(means.numpy(), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(values.mean().item(), float(low), float(high))
 
 
 @torch.no_grad()
