@@ -1,6 +1,6 @@
 """Localization: from a saliency map to a mask and a box (paper §3.2). Arrays only.
 
-The seed's way: pixels above a threshold are the object. The paper's way: the largest and
+The plain way: pixels above a threshold are the object. The paper's way: the largest and
 the smallest values of the map are *seeds* of object and background, a color model is
 fitted to each (a Gaussian mixture), and GraphCut decides about all other pixels. Either
 way the answer is one connected component of the mask, and its bounding box.
@@ -51,7 +51,7 @@ def threshold_localization(
 ) -> Localization:
     """Return the object as one component of the pixels above a threshold.
 
-    The seed's way; no color is looked at. Chapter *Localization without boxes*.
+    The plain way; no color is looked at. Chapter *Localization without boxes*.
 
     Parameters
     ----------
