@@ -103,10 +103,13 @@ def run_setup_cell(notebook: Path, versions: dict[str, str]) -> None:
         pip("uninstall", "--yes", *added)
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     cell = "".join(next(one["source"] for one in cells if one["cell_type"] == "code"))
+    address = ADDRESS.search(cell)
+    if not address:
+        sys.exit(f"{notebook.name}: its first code cell does not install the book")
     with tempfile.TemporaryDirectory() as scratch:
         repository = Path(scratch, "repository")
         repository.mkdir()
-        url, branch = ADDRESS.search(cell).groups()
+        url, branch = address.groups()
         as_repository(repository, branch)
         program = Path(scratch, "setup.ipy")
         program.write_text(PRETEND + cell, encoding="utf-8")
@@ -140,6 +143,7 @@ def run_setup_cell(notebook: Path, versions: dict[str, str]) -> None:
 def environment() -> dict[str, str]:
     """Return this process's environment, but with the packages of `.venv-colab` alone."""
     here = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    here |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # the debugger is not of interest here
     return here | {"PATH": f"{PYTHON.parent}{os.pathsep}{here['PATH']}"}
 
 
