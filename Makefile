@@ -4,20 +4,31 @@
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+# Colab's own version first
+COLAB_PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(wildcard book/*.ipynb)
+PACKAGES := node_modules/.package-lock.json
+MATHJAX := _build/scripts/mathjax/tex-mml-chtml.js
+HTML := _build/html/index.html
+# what the pages are made of: a change of any makes the book out of date
+SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside -type f \
+	-not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab bench notebooks clean
+.DELETE_ON_ERROR:
+.PHONY: help book lint test test-colab lab bench notebooks clean
 
 help:
-	@echo "make book       build the book into _build/html, executing every notebook"
-	@echo "make test       lint, test the helpers, re-run the notebooks and compare their outputs"
+	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
+	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
+	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
-	@echo "make clean      remove what was built, and .venv"
+	@echo "make clean      remove what was built and installed"
 
 $(READY): requirements.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
@@ -25,16 +36,37 @@ $(READY): requirements.txt constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
 	@touch $@
 
-book: $(READY)
+$(PACKAGES): package.json package-lock.json $(READY)
+	$(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# of MathJax's 24 MB what a page may ask for: the program, its fonts, the commands loaded on use
+$(MATHJAX): $(PACKAGES)
+	@mkdir -p $(@D)/output/chtml/fonts $(@D)/input/tex
+	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 $(@D)/output/chtml/fonts
+	cp -r node_modules/mathjax/es5/input/tex/extensions $(@D)/input/tex
+	cp node_modules/mathjax/LICENSE node_modules/mathjax/es5/tex-mml-chtml.js $(@D)
+	@touch $@
+
+$(HTML): $(READY) $(MATHJAX) $(SOURCES)
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
+	@touch $@
+
+book: $(HTML)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/_build/html/index.html"
 
-test: $(READY)
+lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+test: lint $(HTML)
 	$(BIN)/python -m pytest
+
+test-colab:
+	@test -n "$(COLAB_PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
+	$(COLAB_PYTHON) tools/run_in_colab_versions.py
 
 lab: $(READY)
 	$(BIN)/jupyter lab book
@@ -47,4 +79,4 @@ notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
 
 clean:
-	rm -rf .venv _build .pytest_cache .ruff_cache
+	rm -rf .venv .venv-colab _build node_modules .pytest_cache .ruff_cache

@@ -120,7 +120,10 @@ def visit(browser, request):
         contexts.append(context)
         opened = pages.Visit(context, home)
         opened.page.goto(f"{home}/{name}", wait_until="load")
-        opened.page.evaluate("() => window.MathJax?.startup?.promise")
+        opened.page.wait_for_function(
+            "() => document.readyState === 'complete' && "
+            "(window.MathJax?.startup?.promise ?? Promise.resolve()).then(() => true)"
+        )
         return opened
 
     yield open_page
