@@ -142,7 +142,7 @@ def saliency_explorer(network: Network) -> Explorer:
         "SmoothGrad": lambda x, c: _smooth_grad(network, x, c, squared=False),
         "SmoothGrad, squared": lambda x, c: _smooth_grad(network, x, c, squared=True),
     }
-    ranks = ("1st", "2nd", "3rd")
+    ranks = ("the network's 1st", "the network's 2nd", "the network's 3rd")
 
     def answer(state: State) -> Answer:
         photo = _photo(state["photo"])
@@ -177,7 +177,7 @@ def saliency_explorer(network: Network) -> Explorer:
         Control("photo", "Photo", ("cat", "coffee", "rocket"), "photo"),
         Control(
             "class",
-            "Class: 1st to 3rd of the network, or an absent one",
+            "Class",
             (*ranks, "goldfish"),
             "list",
             free="or any class",
@@ -326,8 +326,8 @@ def deconvnet_explorer(network: Network) -> Explorer:
 
     controls = [
         Control("photo", "Photo", ("cat", "coffee", "motorcycle"), "photo"),
-        Control("layer", "Start from", tuple(layers), "list", "stage 1"),
-        Control("rule", "Rule for ReLU", RULES, "list"),
+        Control("layer", "Start from", tuple(layers), "list", "stage 2"),
+        Control("rule", "Rule for ReLU", RULES, "list", "guided"),
     ]
     return Explorer(
         "Gradient and DeconvNet", controls, lambda states: [answer(one) for one in states]
