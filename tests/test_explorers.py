@@ -113,7 +113,7 @@ def control_of(page, label):
 def test_explorer_is_driven_by_keyboard_and_shows_what_the_grid_holds(visit, chapter, where):
     spec, grid = explorer_of(chapter)
     assert [one["name"] for one in spec["controls"]] == CHAPTERS[chapter]
-    seen = opened(visit, chapter, where=where)
+    seen = opened(visit, chapter, scheme=where)
     page = seen.page
     places = {one["name"]: one["start"] for one in spec["controls"]}
     assert shown(page) == expected(grid, key_at(spec, places))
@@ -205,7 +205,7 @@ def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter):
 @each_explorer
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_explorer_fits_a_phone_and_keeps_its_colors(visit, chapter, scheme):
-    page = opened(visit, chapter, size=pages.PHONE, scheme=scheme).page
+    page = opened(visit, chapter, size=pages.PHONE, color_scheme=scheme).page
     assert page.evaluate("document.scrollingElement.scrollWidth") <= pages.PHONE[0]
     for box in page.locator(".dx, .dx img, .dx select, .dx input").evaluate_all(
         "found => found.map((one) => one.getBoundingClientRect().toJSON())"
@@ -407,7 +407,8 @@ def test_with_a_kernel_the_readers_own_photo_is_computed(with_kernel, tmp_path):
           const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 });
           const drawing = canvas.getContext('2d');
           drawing.drawImage(image, 0, 0, 1, 1);
-          return [image.naturalWidth, image.naturalHeight, ...drawing.getImageData(0, 0, 1, 1).data];
+          const color = drawing.getImageData(0, 0, 1, 1).data;
+          return [image.naturalWidth, image.naturalHeight, ...color];
         }"""
     )
     assert seen[:2] == [60, 30]
