@@ -340,7 +340,7 @@ def with_kernel(visit, monkeypatch):
     return kernel
 
 
-NUMBERS = "[...document.querySelectorAll('.dx-numbers dd')].map((one) => one.textContent)"
+NUMBERS = "[...document.querySelectorAll('.dx-numbers strong')].map((one) => one.textContent)"
 BUSY = "document.querySelector('.dx').getAttribute('aria-busy')"
 
 

@@ -148,12 +148,15 @@ function render({ model, el }) {
   let rest;
 
   const shown = element("div", { className: "dx-shown" });
-  const numbers = element("dl", { className: "dx-numbers" });
+  const numbers = element("div", { className: "dx-numbers" });
   const settings = element("div", { className: "dx-settings" });
   const board = element("div", { className: "dx-controls" });
   const status = element("p", { className: "dx-status" });
   const heard = element("div", { className: "dx-heard", role: "status" });
   const root = element("div", { className: "dx", role: "group", "aria-label": title });
+  // notebooks take arrow keys for themselves: JupyterLab unless told so, others if they hear them
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("keydown", (event) => event.stopPropagation());
   root.append(shown, numbers, settings, board, status, heard);
   el.append(root);
 
@@ -178,7 +181,7 @@ function render({ model, el }) {
     shown.replaceChildren(...fresh);
     numbers.replaceChildren(
       ...answer.numbers.map(([name, value]) =>
-        element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+        element("div", {}, element("span", {}, name), element("strong", {}, value)),
       ),
     );
     settings.textContent = controls
