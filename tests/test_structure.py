@@ -28,6 +28,15 @@ ORDER = (
     "plots",
     "train_digits",
     "evaluate_localization",
+    "answers",
+    "check_network",
+    "check_class_models",
+    "check_saliency",
+    "check_localization",
+    "check_deconvnet",
+    "check_limits",
+    "checks",
+    "mark",
 )
 # what takes only arrays does not know of networks
 TAKES_ONLY_ARRAYS = ("images", "localization", "measures", "regularizers", "plots")
