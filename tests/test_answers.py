@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepinside.answers import Hint, Result, compare, judged, tensor_of
+from deepinside.answers import Hint, Result, compare, compare_cases, judged, tensor_of
 
 IMAGE = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
 
@@ -495,3 +495,53 @@ def test_the_tolerance_is_a_share_of_the_largest_value():
     assert compare(RIGHT * 1e6 + 1, RIGHT * 1e6, {}, what="the map") is None
     assert "expected" in hint(RIGHT * 1e-6 + 1e-6, RIGHT * 1e-6)
     assert compare(RIGHT + 0.01, RIGHT, {}, what="the map", tolerance=0.01) is None
+
+
+# ---- comparison over several calls
+
+
+def judge_root(answer):
+    """Cases that tell a missing magnitude, seen at one case only, from a wrong factor."""
+    mistakes = {
+        "It is doubled.": lambda v: 2 * v.abs(),
+        "A magnitude is missing.": [lambda v: v, lambda v: v[:, None]],
+    }
+    cases = [(torch.tensor([1.0, 2.0]),), (torch.tensor([3.0, -4.0]),)]
+    compare_cases(answer, cases, lambda v: v.abs(), mistakes, what="the magnitude")
+    return "All positive."
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda v: v.abs().tolist(), "All positive."),
+        (lambda v: 2 * v.abs(), "It is doubled."),
+        (lambda v: v, "A magnitude is missing."),
+        (lambda v: v[:, None], "A magnitude is missing."),
+    ],
+)
+def test_a_mistake_is_named_where_it_explains_all_cases(answer, message):
+    assert judge(answer, judge=judge_root).message == message
+
+
+def test_what_explains_only_some_cases_is_not_named():
+    message = judge(lambda v: 2 * v, judge=judge_root).message
+    assert "at [1], where they differ most, expected 2, got 4" in message
+
+
+def fails_at_the_second(factor):
+    def answer(v):
+        if v.min() < 0:
+            raise ValueError("no roots")
+        return factor * v
+
+    return answer
+
+
+def test_a_failure_after_a_wrong_result_is_told_by_that_result():
+    assert judge(fails_at_the_second(2), judge=judge_root).message == "It is doubled."
+    assert "no roots" in judge(fails_at_the_second(1), judge=judge_root).message
+
+
+def test_what_is_not_done_is_no_failure_of_a_later_case():
+    assert judge(raises_not_implemented, judge=judge_root).state == "not done yet"

@@ -29,6 +29,7 @@ ORDER = (
     "train_digits",
     "evaluate_localization",
     "answers",
+    "small_networks",
     "check_network",
     "check_class_models",
     "check_saliency",

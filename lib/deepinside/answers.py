@@ -238,10 +238,8 @@ def compare(
         That of the first mistake whose result this is; if there is none, one that tells
         expected and returned shape or value.
     """
-    got = tensor_of(value, what)
     right = tensor_of(right, what)
-    if right.ndim == 0 and got.numel() == 1:
-        got = got.reshape(())
+    got = _tensor_like(value, right, what)
     if _agree(got, right, tolerance):
         return
     for hint, results in mistakes.items():
@@ -253,6 +251,53 @@ def compare(
     if not got.isfinite().all():
         raise Hint(f"Expected {what} to be finite; {_count_bad(got)} of its values are not.")
     raise Hint(_first_difference(got, right, what))
+
+
+def compare_cases(
+    answer: Callable,
+    cases: Sequence[tuple],
+    right: Callable,
+    mistakes: Mapping[str, Callable | Sequence[Callable]],
+    *,
+    what: str,
+    tolerance: float = 1e-5,
+) -> None:
+    """Return nothing if an answer is right for all arguments; else raise the hint that fits.
+
+    As `compare`, but over several calls: a mistake is named where it explains all that was
+    returned, so one that shows only at a special case is told from the others.
+
+    Parameters
+    ----------
+    answer : callable
+        An `Answer`, or a function that calls one and reads what it returns.
+    cases : sequence of tuple
+        The arguments of each call.
+    right : callable
+        From the same arguments to what it should be.
+    mistakes : mapping
+        Each hint to a function that makes the mistake, or several.
+    """
+    got, expected = [], []
+    for case in cases:
+        try:
+            value = answer(*case)
+        except Hint:
+            # what went wrong before it failed says more than the failure
+            if _all_agree(got, expected, tolerance):
+                raise
+            break
+        expected.append(tensor_of(right(*case), what))
+        got.append(_tensor_like(value, expected[-1], what))
+    if _all_agree(got, expected, tolerance):
+        return
+    for hint, functions in mistakes.items():
+        for function in [functions] if callable(functions) else functions:
+            made = [tensor_of(function(*case), what) for case in cases[: len(got)]]
+            if _all_agree(got, made, tolerance):
+                raise Hint(hint)
+    for one, other in zip(got, expected, strict=True):
+        compare(one, other, {}, what=what, tolerance=tolerance)
 
 
 def tensor_of(value: object, what: str) -> Tensor:
@@ -392,6 +437,17 @@ def _agree(got: Tensor, expected: Tensor, tolerance: float) -> bool:
         return False
     scale = expected.abs().max().item() if expected.numel() else 0.0
     return torch.allclose(got, expected, rtol=0, atol=tolerance * scale + 1e-12, equal_nan=True)
+
+
+def _all_agree(got: list[Tensor], expected: list[Tensor], tolerance: float) -> bool:
+    pairs = zip(got, expected, strict=True)
+    return all(_agree(one, other, tolerance) for one, other in pairs)
+
+
+def _tensor_like(value: object, right: Tensor, what: str) -> Tensor:
+    """Return a result as a tensor; where a number is expected, a tensor of one is one."""
+    got = tensor_of(value, what)
+    return got.reshape(()) if right.ndim == 0 and got.numel() == 1 else got
 
 
 def _first_difference(got: Tensor, right: Tensor, what: str) -> str:
