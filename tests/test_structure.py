@@ -37,6 +37,8 @@ ORDER = (
     "check_deconvnet",
     "check_limits",
     "checks",
+    "confinement",
+    "submission",
     "mark",
 )
 # what takes only arrays does not know of networks

@@ -398,6 +398,8 @@ def _process_restored() -> Iterator[None]:
     anomaly, checked = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    # its first call imports a thousand modules, which is not to count as the answer's time
+    torch.use_deterministic_algorithms(strict, warn_only=warn_only)
     drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
     recursion = sys.getrecursionlimit()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

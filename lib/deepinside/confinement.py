@@ -154,8 +154,9 @@ def _changed(event: str, arguments: tuple) -> Iterator[str]:
             yield os.path.realpath(os.fsdecode(path))  # a link is followed
     for place, descriptor in _PATHS.get(event, ()):
         if not isinstance(arguments[place], int):
-            folder = _folder(-1 if descriptor is None else arguments[descriptor])
-            path = folder / os.fsdecode(arguments[place])
+            path = Path(os.fsdecode(arguments[place]))
+            if not path.is_absolute():
+                path = _folder(-1 if descriptor is None else arguments[descriptor]) / path
             # a link is what is removed or moved, not what it points to
             yield os.path.realpath(path.parent) + os.sep + path.name
 

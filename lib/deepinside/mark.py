@@ -153,7 +153,7 @@ def mark_submission(
         }  # fmt: skip
         step, why, failed = "start", "", {}
         for line in _attempt(order, start, deadline, stopped):
-            step, why = line.get("step", step), line.get("why", why)
+            step, why = line.get("step", step), why or line.get("why", "")
             failed = line.get("failed", failed)
             if "task" in line:
                 told[line["task"]] = (line["passed"], line["message"])

@@ -59,13 +59,16 @@ def run_submission(
     shell = InteractiveShell.instance(config=quiet)
     # what is shown is not kept, so pictures need not be drawn
     shell.display_formatter.active_types = ["text/plain"]
-    bound: dict[str, object] = {}
+    home, bound = Path.cwd(), {}
     failed: dict[int, str] = {}
     for place, source in cells.items():
         tell(step=f"cell {place}")
         error = _error(shell, source, seconds)
         if error:
             failed[place] = error
+        if not home.exists():  # as little works in a folder that was deleted
+            home.mkdir(parents=True)
+            os.chdir(home)
         # a later cell may use the name for something else: saliency_map = saliency_map(...)
         bound |= {name: shell.user_ns[name] for name in names if _is_own(shell.user_ns.get(name))}
     tell(failed=failed)
@@ -77,6 +80,7 @@ def run_submission(
             result = task.check(bound.get(task.answer))
             passed = result.passed
             message = result.message if result.state == "hint" else result.state
+            message = "" if passed else message
         except BaseException as error:  # a notebook may have changed what the check needs
             passed, message = False, f"the check raised {type(error).__name__}"
         tell(task=task.name, passed=passed, message=message[:500])
@@ -132,14 +136,18 @@ def main() -> None:
             os.write(pipe, (json.dumps(what) + "\n").encode())
 
     cells = {int(place): source for place, source in order["cells"].items()}
+    status = 1
     try:
         run_submission(
             order["notebook"], cells, tell,
             tasks=order["tasks"], skip=tuple(order["skip"]), seconds=order["seconds"],
         )  # fmt: skip
+        status = 0
+    except BaseException as error:
+        tell(why=f"{type(error).__name__}: {error}"[:500])
     finally:
         # threads that a notebook left behind are not waited for
-        os._exit(0)
+        os._exit(status)
 
 
 if __name__ == "__main__":
