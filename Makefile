@@ -7,13 +7,20 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(wildcard book/*.ipynb)
+PACKAGES := node_modules/.package-lock.json
+MATHJAX := _build/scripts/mathjax/tex-mml-chtml.js
+HTML := _build/html/index.html
+# what the pages are made of: a change of any makes the book out of date
+SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside -type f \
+	-not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab bench notebooks clean
+.DELETE_ON_ERROR:
+.PHONY: help book lint test lab bench notebooks clean
 
 help:
-	@echo "make book       build the book into _build/html, executing every notebook"
-	@echo "make test       lint, test the helpers, re-run the notebooks and compare their outputs"
+	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
+	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
@@ -25,15 +32,32 @@ $(READY): requirements.txt constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
 	@touch $@
 
-book: $(READY)
+$(PACKAGES): package.json package-lock.json $(READY)
+	$(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# of MathJax's 24 MB what a page may ask for: the program, its fonts, the commands loaded on use
+$(MATHJAX): $(PACKAGES)
+	@mkdir -p $(@D)/output/chtml/fonts $(@D)/input/tex
+	cp -r node_modules/mathjax/es5/output/chtml/fonts/woff-v2 $(@D)/output/chtml/fonts
+	cp -r node_modules/mathjax/es5/input/tex/extensions $(@D)/input/tex
+	cp node_modules/mathjax/LICENSE node_modules/mathjax/es5/tex-mml-chtml.js $(@D)
+	@touch $@
+
+$(HTML): $(READY) $(MATHJAX) $(SOURCES)
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
+	@touch $@
+
+book: $(HTML)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/_build/html/index.html"
 
-test: $(READY)
+lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+test: lint $(HTML)
 	$(BIN)/python -m pytest
 
 lab: $(READY)
@@ -47,4 +71,4 @@ notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
 
 clean:
-	rm -rf .venv _build .pytest_cache .ruff_cache
+	rm -rf .venv _build node_modules .pytest_cache .ruff_cache

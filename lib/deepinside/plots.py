@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -25,6 +26,11 @@ WIDTH = 7.2
 _DPI = 120
 # not optimized, as Pillow then fails on a picture of noise, which it cannot compress
 _JPEG = {"quality": 88, "subsampling": 0}
+# the two scales of all maps, each as nine colors from its low end to its high end
+COLORS = {
+    name: [to_hex(plt.colormaps[name](x)) for x in np.linspace(0, 1, 9)]
+    for name in ("magma", "RdBu_r")
+}
 # inches that a colorbar with its label takes
 _COLORBAR = 0.55
 
@@ -38,9 +44,76 @@ class Panels(Figure):
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        file = io.BytesIO()
-        self.savefig(file, format="jpeg", pil_kwargs=_JPEG)
-        display({"image/jpeg": file.getvalue(), "text/plain": repr(self)}, raw=True)
+        display({"image/jpeg": jpeg(self), "text/plain": repr(self)}, raw=True)
+
+
+def jpeg(figure: Figure) -> bytes:
+    """Return a figure as a JPEG file's content."""
+    file = io.BytesIO()
+    figure.savefig(file, format="jpeg", pil_kwargs=_JPEG)
+    return file.getvalue()
+
+
+def colored(values: Tensor, *, signed: bool = False, percentile: float = 100.0) -> Tensor:
+    """Return a map (H, W) in its colors, (3, H, W) in [0, 1].
+
+    The scale ends at the percentile of the map's own magnitudes. Colors, signs and errors
+    as for `map_panels`.
+    """
+    norm = _shared_norm([values], signed, percentile, False)
+    pixels = plt.colormaps["RdBu_r" if signed else "magma"](norm(values.detach().cpu().numpy()))
+    return torch.from_numpy(pixels[..., :3]).float().permute(2, 0, 1)
+
+
+def pictures_and_curve(
+    images: Sequence[Tensor],
+    titles: Sequence[str],
+    *,
+    boxes: Sequence[Sequence[Box]] = (),
+    curve: tuple[str, int, Sequence[float]] | None = None,
+    note: str = "",
+) -> Figure:
+    """Return a figure of images in a row, a curve beside them, and a line of text below.
+
+    Parameters
+    ----------
+    images, titles
+        As for `image_panels`.
+    boxes : sequence of sequences of box
+        Those of each image; the first is solid, others are dashed.
+    curve : tuple, optional
+        Title, last step, and values that are evenly spaced over the steps.
+    note : str
+        The text.
+    """
+    count = len(images) + (curve is not None)
+    width = WIDTH / max(count, 3)
+    figure, axes = plt.subplots(
+        1,
+        count,
+        figsize=(count * width, width + 0.6),
+        dpi=_DPI,
+        squeeze=False,
+        layout="constrained",
+        FigureClass=Panels,
+    )
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.set_axis_off()
+        axis.set_title(titles[i], fontsize=9)
+        _draw_image(axis, image)
+        for k, box in enumerate(boxes[i] if i < len(boxes) else ()):
+            _outline(axis, box, "--" if k else "-")
+    if curve:
+        title, steps, values = curve
+        axis = axes.flat[-1]
+        axis.plot(np.linspace(0, steps, len(values)), values, color="black")
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(note, fontsize=9)
+    plt.close(figure)
+    return figure
 
 
 def image_panels(
@@ -295,10 +368,9 @@ def _colorbar(figure: Figure, axes: list[Axes], drawn: plt.cm.ScalarMappable, la
     bar.ax.tick_params(labelsize=8)
 
 
-def _outline(axis: Axes, box: Box) -> None:
+def _outline(axis: Axes, box: Box, dashes: str = "-") -> None:
     x0, y0, x1, y1 = box
     # pixel centers lie on whole numbers, so a half-open box starts half a pixel earlier
-    for color, width in (("black", 3), ("white", 1.5)):
-        axis.add_patch(
-            Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=color, lw=width)
-        )
+    corner, size = (x0 - 0.5, y0 - 0.5), (x1 - x0, y1 - y0)
+    for color, width, style in (("black", 3, "-"), ("white", 1.5, dashes)):
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, lw=width, ls=style))
