@@ -88,7 +88,7 @@ def submissions(outside):
         "forks.ipynb": notebook(DOUBLE, "import os\nos.fork()", HALF),
         "asks.ipynb": notebook(DOUBLE, "input('Your name?')", HALF),
         "prints.ipynb": notebook(
-            DOUBLE, "for _ in range(2000):\n    print('much ' * 10000)", "'x' * 10**8", HALF
+            DOUBLE, "for _ in range(500):\n    print('much ' * 10000)", "'x' * 10**6", HALF
         ),
         "connects.ipynb": notebook(
             DOUBLE, "import urllib.request as u\nu.urlopen('http://192.0.2.1', timeout=20)", HALF

@@ -106,7 +106,10 @@ def test_what_takes_only_arrays_knows_no_networks(module):
 
 
 @modules
-@pytest.mark.parametrize(("library", "owner"), [("matplotlib", "plots"), ("ipywidgets", "widgets"), ("anywidget", "widgets")])
+@pytest.mark.parametrize(
+    ("library", "owner"),
+    [("matplotlib", "plots"), ("ipywidgets", "widgets"), ("anywidget", "widgets")],
+)
 def test_heavy_libraries_have_one_owner(module, library, owner):
     assert not imports(module, library) or module == owner
 

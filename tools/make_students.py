@@ -61,10 +61,10 @@ def student_notebook(teacher: NotebookNode) -> NotebookNode:
     copy = nbformat.v4.new_notebook(metadata=METADATA)
     copy.nbformat_minor = teacher.nbformat_minor
     for cell in teacher.cells:
-        made = NotebookNode(cell_type=cell.cell_type, id=cell.id, metadata={}, source=cut(cell))
+        made = NotebookNode(cell_type=cell.cell_type, id=cell.id, source=cut(cell))
+        made.metadata = NotebookNode()
         if "nbgrader" in cell.metadata:
-            made.metadata.nbgrader = cell.metadata.nbgrader
-            made.metadata.deletable = False
+            made.metadata.update(nbgrader=cell.metadata.nbgrader, deletable=False)
             if not _is(cell, "solution"):
                 made.metadata.editable = False
         if cell.cell_type == "code":
@@ -118,7 +118,6 @@ def exercises(teacher: NotebookNode) -> list[Exercise]:
     """Return the tasks of a teacher's notebook, in their order.
 
     The text of a task is the Markdown right above its answer cell, from its heading on.
-    An open question may have text and answer in one cell.
     """
     found = []
     for place, cell in enumerate(teacher.cells):
@@ -131,12 +130,11 @@ def exercises(teacher: NotebookNode) -> list[Exercise]:
             above.insert(0, other.source)
         *_, task = re.split(r"^#{2,4} +", "\n\n".join(above), flags=re.MULTILINE)
         heading, _, text = task.partition("\n")
-        title = re.sub(r"^(?:(?:Task|Exercise|Question) )?\d+[.:]? +", "", heading).strip()
+        title = re.sub(r"^(\d+)\. +", r"Task \1: ", heading.strip())
         if not title:
             raise ValueError(f"expected a heading and a text above this cell:\n{cell.source}")
-        given, is_code = cut(cell), cell.cell_type == "code"
-        if not is_code:
-            given = given.replace(TEXT_STUB, "").strip()
+        is_code = cell.cell_type == "code"
+        given = cut(cell).replace(CODE_STUB if is_code else TEXT_STUB, "..." if is_code else "")
         name, solution = cell.metadata.nbgrader.grade_id, "\n".join(_solution(cell))
         found.append(Exercise(name, title, text.strip(), given, solution, is_code))
     return found
@@ -154,16 +152,15 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
         f"Below {graded} of them a check runs your function on small networks whose results are "
         "known, and says, if it is wrong, what kind of wrong it is.",
         f"[![Open in Colab](../pictures/colab.svg)]({colab_address(name, root)})",
-        f"Without Colab: [download the notebook](../../classroom/students/{name}.ipynb) and open "
-        "it where the book's package is installed.",
+        "Without Colab: {download}`download the student notebook "
+        f"<../../classroom/students/{name}.ipynb>` and open it where the book's package is "
+        "installed.",
     ]
     for one in found:
-        body = [one.text]
-        if one.given:
-            body.append(_fenced(one.given, "python") if one.is_code else one.given)
         label = f"exercise-{one.name}"
-        content = "\n\n".join(part for part in body if part)
-        parts.append(_fenced(f":label: {label}\n\n{content}", "{exercise} " + one.title))
+        given = _fenced(one.given, "python") if one.is_code else one.given
+        content = f":label: {label}\n\n{one.text}\n\n{given}".strip()
+        parts.append(_fenced(content, "{exercise} " + one.title))
         if solutions:
             answer = _fenced(one.solution, "python") if one.is_code else one.solution
             parts.append(_fenced(f":class: dropdown\n\n{answer}", "{solution} " + label))
@@ -197,10 +194,9 @@ def made_files(root: Path = ROOT) -> dict[Path, str]:
 def copy_with_solutions(folder: Path, root: Path = ROOT) -> None:
     """Make `folder` the book's sources, with solutions on the pages of exercises."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path in root.iterdir():
-        if path.name != "book" and not path.name.startswith((".", "_build")):
-            (folder / path.name).symlink_to(path)
+    (folder / "_build").mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml", "classroom", "_build/scripts"):
+        (folder / name).symlink_to(root / name)
     shutil.copytree(root / "book", folder / "book")
     for path in sources(root):
         teacher = nbformat.read(path, as_version=4)
