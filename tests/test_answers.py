@@ -64,6 +64,21 @@ def test_a_stub_is_not_repeated_to_the_student():
     assert repr(judge(raises_not_implemented)) == "double: not done yet."
 
 
+def test_what_pytorch_does_not_implement_is_a_failure():
+    def fails(image):
+        return torch.empty_like(image, device="meta").cpu()
+
+    with pytest.raises(NotImplementedError):
+        fails(IMAGE)
+    result = judge(fails)
+    assert result.state == "hint"
+    assert "NotImplementedError" in result.message
+
+
+def test_a_stub_called_by_an_answer_is_not_done_yet():
+    assert judge(lambda image: 2 * raises_not_implemented(image)).state == "not done yet"
+
+
 def test_a_missing_return_is_told():
     assert "`return`" in judge(lambda image: None).message
 

@@ -1,5 +1,8 @@
 import inspect
+import re
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from deepinside import checks
@@ -60,3 +63,60 @@ def test_giving_an_argument_back_does_not_pass(notebook, task):
 def test_everything_public_is_listed():
     named = {name for name in vars(checks) if name.startswith("check_")}
     assert named <= set(checks.__all__)
+
+
+# ---- the teacher's notebooks
+
+SOURCE = Path(__file__).resolve().parents[1] / "classroom" / "source" / "convnets"
+written = pytest.mark.parametrize(
+    "path", sorted(SOURCE.glob("*.ipynb")), ids=lambda path: path.stem
+)
+
+
+def graded(path, kind):
+    """The cells that nbgrader calls solutions, or grades, by their names."""
+    cells = nbformat.read(path, as_version=4).cells
+    marked = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get(kind)]
+    return {cell.metadata.nbgrader.grade_id: cell for cell in marked}
+
+
+@written
+def test_every_solution_of_the_teacher_passes_its_check(path):
+    space = {}
+    exec("import torch\nfrom torch import nn", space)
+    for task in TASKS[path.stem]:
+        exec(graded(path, "solution")[task.name].source, space)
+        result = task.check(space[task.answer])
+        assert result.passed, result
+
+
+@written
+def test_the_teacher_has_a_cell_and_a_check_for_each_task(path):
+    names = [task.name for task in TASKS[path.stem]]
+    answers = [name for name, cell in graded(path, "solution").items() if cell.cell_type == "code"]
+    assert answers == names
+    checking = {n: cell for n, cell in graded(path, "grade").items() if cell.cell_type == "code"}
+    assert list(checking) == [f"{name}-check" for name in names]
+    for task in TASKS[path.stem]:
+        cell = checking[f"{task.name}-check"]
+        assert cell.source.startswith(f"result = checks.check_{task.answer}({task.answer})\n")
+        assert "### BEGIN HIDDEN TESTS\nassert result.passed, result.message\n" in cell.source
+        assert cell.metadata.nbgrader.points == task.points
+        assert cell.metadata.nbgrader.locked
+
+
+@written
+def test_there_is_one_open_question_with_marks_that_add_up(path):
+    questions = [cell for cell in graded(path, "solution").values() if cell.cell_type == "markdown"]
+    (question,) = questions
+    assert question.metadata.nbgrader.grade
+    text = question.source.split("### BEGIN SOLUTION")[1].split("### END SOLUTION")[0]
+    marks = re.findall(r"^- (\d+):", text, re.MULTILINE)
+    assert sum(map(int, marks)) == question.metadata.nbgrader.points
+
+
+@written
+def test_the_teachers_notebook_is_committed_without_outputs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
