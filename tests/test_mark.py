@@ -14,10 +14,11 @@ import pytest
 
 import deepinside
 from deepinside import confinement, mark
+from deepinside.checks import TASKS
 
 LIB = str(Path(deepinside.__file__).parents[1])
 
-TASKS = """
+MADE_UP = """
 from types import SimpleNamespace
 
 class Task(SimpleNamespace):
@@ -139,7 +140,7 @@ def rows_of(path):
 def tasks(tmp_path_factory):
     """The name of a module of tasks, which can be imported here and in other processes."""
     folder = tmp_path_factory.mktemp("tasks")
-    (folder / "submitted_tasks.py").write_text(TASKS)
+    (folder / "submitted_tasks.py").write_text(MADE_UP)
     sys.path.append(str(folder))
     yield "submitted_tasks"
     sys.path.remove(str(folder))
@@ -469,3 +470,13 @@ except OSError:
 """)
     assert "memory" in said
     assert "file" in said and (tmp_path / "large").stat().st_size <= 1000
+
+
+def test_the_teachers_notebooks_get_all_points_and_run_to_their_ends(tmp_path):
+    """The real tasks, and the cells between them that use the answers."""
+    source = Path(__file__).resolve().parents[1] / "classroom" / "source"
+    rows = mark.mark_all(source, tmp_path / "marks.csv", jobs=2)
+    assert [row["notebook"] for row in rows] == sorted(TASKS)
+    for row in rows:
+        assert row["remarks"] == "", row["file"]
+        assert row["points"] == row["of"] == str(sum(one.points for one in TASKS[row["notebook"]]))

@@ -1,10 +1,11 @@
 """Make what students get out of the teacher's notebooks: ``make students``.
 
-Each notebook under classroom/source gives two files:
+Each notebook under classroom/source gives:
 
 - classroom/students/NAME.ipynb, with solutions, hidden tests and rubrics cut and outputs
   stripped, as nbgrader's generate_assignment would do it with classroom/nbgrader_config.py;
-- book/exercises/NAME.md, the page of its exercises that follows the chapter in the book.
+- book/exercises/NAME.md, the page of its exercises that follows the chapter in the book;
+- the cell of book/NAME.ipynb, before the recap, that names the exercises and leads there.
 
 ``--solutions FOLDER`` copies the book's sources there, with the solutions on these pages.
 """
@@ -167,6 +168,28 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
     return "\n\n".join(parts) + "\n"
 
 
+def chapter(name: str, teacher: NotebookNode, root: Path) -> NotebookNode:
+    """Return the chapter, with the cell that leads to its exercises as it is to be."""
+    made = nbformat.read(root / "book" / f"{name}.ipynb", as_version=4)
+    kept = [one for one in made.cells if not one.source.startswith("## Exercises")]
+    place = next(i for i, one in enumerate(kept) if one.source.startswith("## Recap"))
+    titles = [one.title.removeprefix("Task ").replace(":", ".", 1) for one in exercises(teacher)]
+    lines = [
+        "## Exercises",
+        "",
+        "Write these yourself. In the student notebook a check below each function says, if it",
+        "is wrong, what kind of wrong it is.",
+        "",
+        *titles,
+        "",
+        f"[The exercises](exercises/{name}.md) are on the next page of the book.",
+        f"[Open the student notebook in Colab]({colab_address(name, root)}).",
+    ]
+    kept.insert(place, nbformat.v4.new_markdown_cell("\n".join(lines), id="exercises"))
+    made.cells = kept
+    return made
+
+
 def colab_address(name: str, root: Path = ROOT) -> str:
     """Return where Colab opens a student's notebook."""
     repository = yaml.safe_load((root / "_config.yml").read_text("utf-8"))["repository"]
@@ -184,10 +207,12 @@ def made_files(root: Path = ROOT) -> dict[Path, str]:
         teacher = nbformat.read(path, as_version=4)
         try:
             copy, page = student_notebook(teacher), exercise_page(path.stem, teacher, root)
+            book = chapter(path.stem, teacher, root)
         except ValueError as error:
             raise ValueError(f"{path.relative_to(root)}: {error}") from None
         made[root / "classroom" / "students" / path.name] = nbformat.writes(copy) + "\n"
         made[root / "book" / "exercises" / f"{path.stem}.md"] = page
+        made[root / "book" / path.name] = nbformat.writes(book) + "\n"
     return made
 
 
