@@ -4,6 +4,9 @@
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+# Colab's own version first
+COLAB_PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(wildcard book/*.ipynb)
@@ -19,17 +22,18 @@ SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside classroom/stude
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book lint test lab bench notebooks students clean
+.PHONY: help book lint test test-colab lab bench notebooks students clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
 	@echo "                with SOLUTIONS=1 another one beside it that has the exercises' solutions"
 	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
+	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
 	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
-	@echo "make clean      remove what was built, and .venv"
+	@echo "make clean      remove what was built and installed"
 
 $(READY): requirements.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
@@ -70,6 +74,10 @@ lint: $(READY)
 test: lint $(HTML)
 	$(BIN)/python -m pytest
 
+test-colab:
+	@test -n "$(COLAB_PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
+	$(COLAB_PYTHON) tools/run_in_colab_versions.py
+
 lab: $(READY)
 	$(BIN)/jupyter lab book
 
@@ -84,4 +92,4 @@ notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
 
 clean:
-	rm -rf .venv _build node_modules .pytest_cache .ruff_cache
+	rm -rf .venv .venv-colab _build node_modules .pytest_cache .ruff_cache
