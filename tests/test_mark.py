@@ -320,6 +320,15 @@ def test_command_shows_progress_and_a_summary(tmp_path, tasks):
     assert "2/2" in done.stderr and "left" in done.stderr
 
 
+def test_no_student_is_marked_where_nothing_can_be_run(tmp_path, tasks, monkeypatch, capsys):
+    folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE)})
+    monkeypatch.setattr(mark.sys, "executable", "/bin/false")
+    status = mark.main([str(folder), "--output", str(tmp_path / "m.csv"), "--tasks", tasks])
+    assert status == 1
+    assert "could not start to run a.ipynb: the process ended" in capsys.readouterr().err
+    assert rows_of(tmp_path / "m.csv") == {}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -53,11 +53,11 @@ _SENDS = ("socket.connect", "socket.sendto", "socket.sendmsg")
 
 def namespaces() -> list[str]:
     """Return the beginning of a command that cuts the network, or [] where none works."""
-    program = shutil.which("unshare")
+    program, python = shutil.which("unshare"), [sys.executable, "-S", "-c", ""]
     for options in _NAMESPACES if program else ():
         command = [program, *options]
         try:
-            done = subprocess.run([*command, "true"], capture_output=True, timeout=10)
+            done = subprocess.run([*command, *python], capture_output=True, timeout=30)
         except (OSError, subprocess.TimeoutExpired):
             continue
         if done.returncode == 0:

@@ -7,8 +7,8 @@ installation, run on the functions that a notebook binds, whatever its own cells
 
 The result is a CSV file with a row a notebook and a column a task, written as it goes:
 started again, the command goes on with what is new or changed. The exit status is 0 when
-every notebook has its row (the remarks say which are broken), 2 if there is none or the
-call is wrong, 130 if it was interrupted.
+every notebook has its row (the remarks say which are broken), 1 if processes cannot be
+started here, 2 if there is no notebook or the call is wrong, 130 if it was interrupted.
 """
 
 import argparse
@@ -141,6 +141,11 @@ def mark_submission(
         What `confinement.namespaces` returned.
     stopped : Event, optional
         Ends the process when it is set.
+
+    Raises
+    ------
+    RuntimeError
+        If the process ends before it comes to the notebook, which is not to be blamed.
     """
     names = [task.name for task in listed]
     cells, marks = dict(submission.cells), Marks()
@@ -161,11 +166,13 @@ def mark_submission(
             break
         if step in names:
             told[step] = (False, why)
-        else:
+        elif step.startswith("cell "):
             marks.remarks.append(f"{step}: {why}")
-            if not step.startswith("cell ") or time.monotonic() > deadline:
-                break
             del cells[int(step.removeprefix("cell "))]
+        else:
+            raise RuntimeError(f"could not start to run {submission.file}: {why}")
+        if time.monotonic() > deadline:
+            break
     # where a cell failed, a function may be missing
     marks.remarks += [f"cell {place}: {error}" for place, error in failed.items()]
     marks.remarks += [
@@ -280,6 +287,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    except RuntimeError as error:
+        _say(f"{error}\n{options.output} has the rows so far, the same command goes on")
+        return 1
     except KeyboardInterrupt:
         _say(f"\ninterrupted; {options.output} has the rows so far, the same command goes on")
         return 130
