@@ -2,6 +2,7 @@
 
 import html
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -329,9 +330,12 @@ def test_making_them_with_solutions_changes_nothing_here(tool, solved):
 
 
 def test_make_builds_solutions_only_when_asked_for():
+    # what the make that runs the tests was called with is not for this one
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "SOLUTIONS")}
+
     def said(*arguments):
         done = subprocess.run(["make", "-n", "-B", "book", *arguments], cwd=ROOT, text=True,
-                              capture_output=True, check=True)  # fmt: skip
+                              capture_output=True, check=True, env=environment)  # fmt: skip
         return done.stdout
 
     assert "--solutions" not in said() and "_build/html/index.html" in said()
