@@ -152,7 +152,8 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
         f"To the chapter [{title}](../{name}). The student notebook has a cell for each answer. "
         f"Below {graded} of them a check runs your function on small networks whose results are "
         "known, and says, if it is wrong, what kind of wrong it is.",
-        f"[![Open in Colab](../pictures/colab.svg)]({colab_address(name, root)})",
+        "[![Open in Colab: the student notebook of this chapter](../pictures/colab.svg)]"
+        f"({colab_address(name, root)})",
         "Without Colab: {download}`download the student notebook "
         f"<../../classroom/students/{name}.ipynb>` and open it where the book's package is "
         "installed.",
