@@ -1,8 +1,8 @@
 """Execute notebooks in place, so that they can be committed: ``make notebooks``.
 
 Keeps cells and their metadata, replaces all outputs, and writes nothing that differs from
-one run to the next: no timings, no widget state, no version of the interpreter. The
-figure that README and introduction open with is taken out of the saliency chapter.
+one run to the next: no timings, no widgets (their picture and text remain), no version of the
+interpreter. The figure that README and introduction open with is taken out of the saliency chapter.
 """
 
 import base64
@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 COVER = "cover"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(path: Path) -> None:
@@ -33,6 +34,9 @@ def execute(path: Path) -> None:
             "language_info": {"name": "python"},
         }
     )
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
     nbformat.write(notebook, path)
     write_cover(notebook)
 

@@ -4,6 +4,7 @@ Each function here returns the widget that one chapter shows, with the answers t
 computed. What they show is computed by the same helpers as the rest of the chapter.
 """
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from deepinside import digits, images, plots
 from deepinside.class_model import class_model
-from deepinside.class_score import class_score, top_classes
+from deepinside.class_score import class_index, top_classes
 from deepinside.deconvnet import RULES, pseudo_gradient, reconstruction
 from deepinside.localization import (
     graph_cut_localization,
@@ -142,7 +143,7 @@ def saliency_explorer(network: Network) -> Explorer:
         "SmoothGrad": lambda x, c: _smooth_grad(network, x, c, squared=False),
         "SmoothGrad, squared": lambda x, c: _smooth_grad(network, x, c, squared=True),
     }
-    ranks = ("1st", "2nd", "3rd")
+    ranks = ("the network's 1st", "the network's 2nd", "the network's 3rd")
 
     def answer(state: State) -> Answer:
         photo = _photo(state["photo"])
@@ -151,11 +152,10 @@ def saliency_explorer(network: Network) -> Explorer:
         name = state["class"]
         if name in ranks:
             name = best[ranks.index(name)].index
-        score = class_score(network, image[None], name)
+        index = class_index(name, network.class_names)
         with torch.no_grad():
             scores = network(image[None])[0]
-        index = int((scores - score).abs().argmin()) if isinstance(name, str) else name
-        one = ways[state["map"]](image[None], name)[0]
+        one = ways[state["map"]](image[None], index)[0]
         first = saliency_map(network, image[None])[0]
         rank = spearmanr(one.flatten(), first.flatten()).statistic
         top = one.flatten().topk(one.numel() // 20).values.sum() / one.sum()
@@ -167,7 +167,7 @@ def saliency_explorer(network: Network) -> Explorer:
         ]
         numbers = {
             "class": called,
-            "score": f"{score.item():.1f}",
+            "score": f"{scores[index]:.1f}",
             "probability": f"{scores.softmax(0)[index]:.2f}",
             "rank correlation": f"{rank:.2f}",
         }
@@ -177,7 +177,7 @@ def saliency_explorer(network: Network) -> Explorer:
         Control("photo", "Photo", ("cat", "coffee", "rocket"), "photo"),
         Control(
             "class",
-            "Class: 1st to 3rd of the network, or an absent one",
+            "Class",
             (*ranks, "goldfish"),
             "list",
             free="or any class",
@@ -197,6 +197,8 @@ def localization_explorer(network: Network) -> Explorer:
 
     Paper §3.2, chapter *Localization without boxes*.
     """
+    # a copy, as its layers are listened to, maybe while another cell uses the network
+    network = copy.deepcopy(network)
     size = network.input_size
     kept: dict[tuple, tuple[str, Tensor]] = {}
 
@@ -292,6 +294,8 @@ def deconvnet_explorer(network: Network) -> Explorer:
 
     Paper §4, chapter *Gradient and DeconvNet*.
     """
+    # a copy, as its rules are changed, maybe while another cell uses the network
+    network = copy.deepcopy(network)
     layers = {"class score": None}
     layers |= {f"stage {i}": f"layers.blocks.{i}" for i in reversed(range(1, 6))}
     layers["first convolution"] = "layers.bn1"
@@ -326,8 +330,8 @@ def deconvnet_explorer(network: Network) -> Explorer:
 
     controls = [
         Control("photo", "Photo", ("cat", "coffee", "motorcycle"), "photo"),
-        Control("layer", "Start from", tuple(layers), "list", "stage 1"),
-        Control("rule", "Rule for ReLU", RULES, "list"),
+        Control("layer", "Start from", tuple(layers), "list", "stage 2"),
+        Control("rule", "Rule for ReLU", RULES, "list", "guided"),
     ]
     return Explorer(
         "Gradient and DeconvNet", controls, lambda states: [answer(one) for one in states]

@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 WIDTH = 7.2
 _DPI = 120
 # not optimized, as Pillow then fails on a picture of noise, which it cannot compress
-_JPEG = {"quality": 88, "subsampling": 0}
+_JPEG = {"quality": 82, "subsampling": 0}
 # the two scales of all maps, each as nine colors from its low end to its high end
 COLORS = {
     name: [to_hex(plt.colormaps[name](x)) for x in np.linspace(0, 1, 9)]
