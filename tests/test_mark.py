@@ -87,6 +87,15 @@ def submissions(outside):
         "exits.ipynb": notebook(DOUBLE, "import sys\nsys.exit()", "import os\nos._exit(0)", HALF),
         "exits_in_answer.ipynb": notebook(DOUBLE, "import os\ndef half(number):\n    os._exit(0)"),
         "forks.ipynb": notebook(DOUBLE, "import os\nos.fork()", HALF),
+        "babbles.ipynb": notebook(
+            DOUBLE,
+            "import os\nfor place in range(3, 40):\n    try:\n"
+            "        os.write(place, b'[1]\\n{\\n')\n    except OSError:\n        pass",
+            HALF,
+        ),
+        "closes.ipynb": notebook(DOUBLE, "import os\nos.closerange(3, 99)", HALF),
+        "surrogate.ipynb": notebook(DOUBLE, "name = '\ud800'", HALF),
+        os.fsdecode(b"r\xe9ponses.ipynb"): notebook(DOUBLE, HALF),
         "asks.ipynb": notebook(DOUBLE, "input('Your name?')", HALF),
         "prints.ipynb": notebook(
             DOUBLE, "for _ in range(500):\n    print('much ' * 10000)", "'x' * 10**6", HALF
@@ -182,6 +191,9 @@ def marked(tmp_path_factory, tasks):
         ("exits.ipynb", "1", "2", "cell 4: the process ended, exit status 0; cell 3: SystemExit"),
         ("exits_in_answer.ipynb", "1", "0", "half-of-it: the process ended, exit status 0"),
         ("forks.ipynb", "1", "2", ""),
+        ("babbles.ipynb", "1", "2", ""),
+        ("closes.ipynb", "1", "2", "cell 3: the process ended, exit status 1"),
+        ("r\\udce9ponses.ipynb", "1", "2", ""),
         ("asks.ipynb", "1", "2", "cell 3: EOFError"),
         ("prints.ipynb", "1", "2", ""),
         ("connects.ipynb", "1", "2", "cell 3: URLError"),
@@ -214,6 +226,11 @@ def test_what_is_no_notebook_gets_a_row_that_says_so(marked, file, remark):
     assert {row[name] for name in ("notebook", "twice", "half-of-it", "points", "of")} == {""}
 
 
+def test_a_string_that_is_no_text_costs_no_more_than_its_cell(marked):
+    row = rows_of(marked / "marks.csv")["surrogate.ipynb"]
+    assert row["points"] == "3" and row["remarks"] in ("", "cell 3: UnicodeEncodeError")
+
+
 def test_checks_that_a_notebook_changes_do_not_mark_it(marked):
     """It may spoil its own marks in this way, and gains none."""
     row = rows_of(marked / "marks.csv")["checks.ipynb"]
@@ -224,7 +241,9 @@ def test_table_has_each_submission_once_in_order_and_a_column_a_task(marked):
     lines = (marked / "marks.csv").read_text("utf-8").splitlines()
     assert lines[0] == "file,notebook,twice,half-of-it,shout,points,of,digest,remarks"
     files = [line.split(",")[0] for line in lines[1:]]
-    assert files == sorted(set(submissions(marked)) - {".ipynb_checkpoints/good.ipynb"})
+    handed_in = {name.encode("utf-8", "backslashreplace").decode() for name in submissions(marked)}
+    assert sorted(files) == sorted(handed_in - {".ipynb_checkpoints/good.ipynb"})
+    assert files[:3] == ["asks.ipynb", "babbles.ipynb", "broken.ipynb"]
     shouted = rows_of(marked / "marks.csv")["shout.ipynb"]
     assert (shouted["notebook"], shouted["shout"], shouted["twice"]) == ("words", "1", "")
     assert {"good/numbers.ipynb", "wrong/numbers.ipynb"} <= set(files)

@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from deepinside import confinement
 from deepinside.answers import SECONDS
@@ -41,7 +41,7 @@ from deepinside.submission import TASKS
 # how often a notebook whose process was ended is run again, without what ended it
 ATTEMPTS = 4
 # what a notebook's process needs to know of the environment; no keys, no tokens
-KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 # how long after its own limit a cell is ended from outside
 _GRACE = 5.0
 
@@ -171,7 +171,7 @@ def mark_submission(
             del cells[int(step.removeprefix("cell "))]
         else:
             raise RuntimeError(f"could not start to run {submission.file}: {why}")
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (stopped and stopped.is_set()):
             break
     # where a cell failed, a function may be missing
     marks.remarks += [f"cell {place}: {error}" for place, error in failed.items()]
@@ -228,7 +228,7 @@ def mark_all(
         return _row(one, listed, marks)
 
     rows, open_ones = list(kept), [one for one in found if one.file not in done]
-    with ThreadPoolExecutor(jobs) as pool, output.open("a", encoding="utf-8", newline="") as file:
+    with ThreadPoolExecutor(jobs) as pool, _open(output, "a") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         waiting = [pool.submit(mark, one) for one in open_ones]
         try:
@@ -372,7 +372,7 @@ def _told(
         else:
             content = os.read(reading, 1 << 16)
             *lines, pending = (pending + content).split(b"\n")
-            for line in map(json.loads, lines):
+            for line in map(_parsed, lines):
                 yield line
                 step = line.get("step", "")
                 if step == "end":
@@ -384,6 +384,15 @@ def _told(
                 continue
             yield {"why": f"the process ended, exit status {process.wait()}"}
         return
+
+
+def _parsed(line: bytes) -> dict:
+    """Return what a line tells: nothing, if it is the notebook that wrote into the pipe."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -434,13 +443,18 @@ def _read_rows(output: Path) -> dict[str, dict[str, str]]:
 def _write_rows(output: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
     """Replace a file by one with these rows, at once, so that no moment has neither."""
     beside = output.with_name(output.name + ".new")
-    with beside.open("w", encoding="utf-8", newline="") as file:
+    with _open(beside, "w") as file:
         writer = csv.DictWriter(
             file, columns, restval="", extrasaction="ignore", lineterminator="\n"
         )
         writer.writeheader()
         writer.writerows(rows)
     beside.replace(output)
+
+
+def _open(path: Path, mode: str) -> TextIO:
+    """Open a table for writing; the name of a file on disk need not be Unicode."""
+    return path.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _show(row: dict[str, str], done: int, total: int, seconds: float) -> None:
