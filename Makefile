@@ -13,21 +13,26 @@ NOTEBOOKS := $(wildcard book/*.ipynb)
 PACKAGES := node_modules/.package-lock.json
 MATHJAX := _build/scripts/mathjax/tex-mml-chtml.js
 HTML := _build/html/index.html
+# with SOLUTIONS=1 the book goes to a folder of its own: none of it gets among what is published
+SOLVED := _build/solutions/_build/html/index.html
+BOOK := $(if $(filter 1,$(SOLUTIONS)),$(SOLVED),$(HTML))
 # what the pages are made of: a change of any makes the book out of date
-SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside -type f \
+SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside classroom/students -type f \
 	-not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book lint test test-colab lab bench notebooks clean
+.PHONY: help book lint test test-colab lab bench notebooks students clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
+	@echo "                with SOLUTIONS=1 another one beside it that has the exercises' solutions"
 	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
 	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
+	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
 	@echo "make clean      remove what was built and installed"
 
 $(READY): requirements.txt constraints.txt pyproject.toml
@@ -52,10 +57,15 @@ $(HTML): $(READY) $(MATHJAX) $(SOURCES)
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
 	@touch $@
 
-book: $(HTML)
+$(SOLVED): $(READY) $(MATHJAX) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) tools/make_students.py
+	$(BIN)/python tools/make_students.py --solutions _build/solutions
+	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
+	@touch $@
+
+book: $(BOOK)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
-	@echo "  $(CURDIR)/_build/html/index.html"
+	@echo "  $(CURDIR)/$(BOOK)"
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -74,6 +84,9 @@ lab: $(READY)
 bench: $(READY)
 	$(BIN)/python tools/bench_saliency.py
 	$(BIN)/python tools/bench_class_model.py
+
+students: $(READY)
+	$(BIN)/python tools/make_students.py
 
 notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)

@@ -17,7 +17,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-SOURCES = [CONTENTS["root"], *(one["file"] for one in CONTENTS["chapters"])]
+CHAPTERS = CONTENTS["chapters"]
+EXERCISES = [one["file"] for chapter in CHAPTERS for one in chapter.get("sections", ())]
+SOURCES = [CONTENTS["root"], *(one["file"] for one in CHAPTERS), *EXERCISES]
 NOTEBOOKS = [name for name in SOURCES if (ROOT / f"{name}.ipynb").exists()]
 TEXTS = [name for name in SOURCES if name not in NOTEBOOKS]
 WRITTEN = [f"{name}.html" for name in SOURCES]
@@ -126,9 +128,18 @@ def test_chapter_has_buttons_for_colab_and_download(built_book, name):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_page_without_code_has_no_button_for_colab(built_book, name):
+    """But those of exercises lead to the student's notebook, there and to be downloaded."""
     text = (built_book / f"{name}.html").read_text("utf-8")
-    assert "colab.research.google.com/github" not in text
-    assert f'href="../_sources/{name}.md"' in text
+    opened = re.findall(r'href="(https://colab\.research\.google\.com/github/[^"]*)"', text)
+    student = f"classroom/students/{name.split('/')[-1]}.ipynb"
+    branch = CONFIG["repository"]["branch"]
+    led_to = [one.split(f"/blob/{branch}/")[-1] for one in opened]
+    assert led_to == [student] * (name in EXERCISES)
+    if name in EXERCISES:
+        (link,) = re.findall(r'href="([^"]*_downloads/[^"]*)"', text)
+        downloaded = (built_book / name).parent / unquote(link)
+        assert downloaded.read_bytes() == (ROOT / student).read_bytes()
+    assert f'{"../" * name.count("/")}_sources/{name}.md"' in text
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])

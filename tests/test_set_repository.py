@@ -21,7 +21,7 @@ def tool():
 @pytest.fixture
 def copy(tool, tmp_path):
     """The files of this repository that name its address, and one of a classroom."""
-    for path in [ROOT / "_config.yml", *tool.notebooks(ROOT)]:
+    for path in [ROOT / "_config.yml", *tool.notebooks(ROOT), *tool.exercises(ROOT)]:
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -29,6 +29,10 @@ def copy(tool, tmp_path):
     lesson.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "book" / "saliency.ipynb", lesson)
     return tmp_path
+
+
+def link_of(url, tag):
+    return f"/{url.removeprefix('https://github.com/')}/blob/{tag}/"
 
 
 def contents(folder):
@@ -46,8 +50,26 @@ def test_configuration_and_every_setup_cell_name_the_fork(tool, copy):
         text = before[path].decode("utf-8")
         there = f"git+{here['url']}@{here['branch']}"
         assert text.count(there) == 1
-        # and no other byte of the notebook is another
-        assert path.read_text("utf-8") == text.replace(there, "git+" + "@".join(FORK))
+        # and no other byte of the notebook is another, but in links to the repository's files
+        link, to = link_of(here["url"], here["branch"]), link_of(*FORK)
+        new = text.replace(there, "git+" + "@".join(FORK)).replace(link, to)
+        assert path.read_text("utf-8") == new
+
+
+def test_links_to_files_of_the_repository_name_the_fork(tool, copy):
+    here = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))["repository"]
+    tool.set_repository(*FORK, copy)
+    pages = tool.exercises(copy)
+    assert pages
+    for page in pages:
+        notebook = f"classroom/students/{page.stem}.ipynb"
+        address = (
+            f"https://colab.research.google.com/github/some-school/conv.nets/blob/v2.1/{notebook}"
+        )
+        assert page.read_text("utf-8").count(f"({address})") == 1
+        assert address in (copy / "book" / f"{page.stem}.ipynb").read_text("utf-8")
+    here = link_of(here["url"], here["branch"]).encode()
+    assert not [path for path, content in contents(copy).items() if here in content]
 
 
 def test_the_rest_of_the_configuration_stays(tool, copy):

@@ -30,6 +30,18 @@ ORDER = (
     "explorers",
     "train_digits",
     "evaluate_localization",
+    "answers",
+    "small_networks",
+    "check_network",
+    "check_class_models",
+    "check_saliency",
+    "check_localization",
+    "check_deconvnet",
+    "check_limits",
+    "checks",
+    "confinement",
+    "submission",
+    "mark",
 )
 # what takes only arrays does not know of networks
 TAKES_ONLY_ARRAYS = ("images", "localization", "measures", "regularizers", "plots")

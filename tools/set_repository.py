@@ -1,9 +1,9 @@
 """Write a repository's address and branch or tag wherever the book names them.
 
 ``python tools/set_repository.py https://github.com/OWNER/NAME TAG`` changes `_config.yml`, which
-the pages' buttons follow, and the notebooks' setup cells, which install from there. Nothing
-else of these files changes. The publishing workflow runs it, so that a fork's pages
-lead to the fork. It needs no packages.
+the pages' buttons follow, the notebooks' setup cells, which install from there, and the links of
+notebooks and exercises to files of the repository. Nothing else of these files changes. The
+publishing workflow runs it, so that a fork's pages lead to the fork. It needs no packages.
 """
 
 import argparse
@@ -47,13 +47,20 @@ def set_repository(url: str, tag: str, root: Path = ROOT) -> list[Path]:
     found = IN_CONFIG.search(content)
     if not found:
         raise ValueError(f"{config} must have a repository with a url and a branch")
-    old, new = (b"git+%s@%s" % one for one in (found.group("url", "tag"), as_bytes(url, tag)))
+    addresses = found.group("url", "tag"), as_bytes(url, tag)
+    old, new = (b"git+%s@%s" % one for one in addresses)
+    # on GitHub, or behind Colab's own address
+    linked, to_link = (
+        b"/%s/blob/%s/" % (one.removeprefix(b"https://github.com/"), of) for one, of in addresses
+    )
     changed = {config: IN_CONFIG.sub(rb"\g<before>%s\n  branch: %s" % as_bytes(url, tag), content)}
     for notebook in notebooks(root):
         content = notebook.read_bytes()
         for named in set(IN_NOTEBOOK.findall(content)) - {old}:
             raise ValueError(f"{notebook} must install from {old.decode()}, not {named.decode()}")
-        changed[notebook] = content.replace(old, new)
+        changed[notebook] = content.replace(old, new).replace(linked, to_link)
+    for page in exercises(root):
+        changed[page] = page.read_bytes().replace(linked, to_link)
     changed = {path: content for path, content in changed.items() if path.read_bytes() != content}
     for path, content in changed.items():
         path.write_bytes(content)
@@ -64,6 +71,11 @@ def notebooks(root: Path) -> list[Path]:
     """Return the notebooks that readers open: the chapters', and the classroom's if there are."""
     found = [*root.glob("book/*.ipynb"), *root.glob("classroom/**/*.ipynb")]
     return sorted(path for path in found if ".ipynb_checkpoints" not in path.parts)
+
+
+def exercises(root: Path) -> list[Path]:
+    """Return the pages of exercises, which link to the students' notebooks in Colab."""
+    return sorted(root.glob("book/exercises/*.md"))
 
 
 def as_bytes(*texts: str) -> tuple[bytes, ...]:
