@@ -187,8 +187,7 @@ def test_what_a_page_asks_of_another_host_is_recorded_and_refused(visit):
 
 def test_search_answers_from_the_disk(visit):
     one = visit("search.html?q=saliency", scheme="file")
-    first = one.page.wait_for_selector("#search-results .search li a")
-    assert first.get_attribute("href").startswith("book/saliency.html")
+    one.page.wait_for_selector('#search-results .search li a[href^="book/saliency.html"]')
     # browsers let no page on the disk read another, so there are titles without excerpts
     assert one.elsewhere == []
     assert all("net::ERR_FAILED file://" in failed for failed in one.failed)
@@ -209,8 +208,10 @@ def test_page_fits_a_phone(visit, name):
 @every_page
 def test_page_is_accessible_and_every_picture_has_a_text(visit, name):
     one = visit(name)
+    # an explorer's texts change with its controls; test_explorers.py reads them
     texts = one.page.evaluate(
-        "() => [...document.querySelectorAll('.bd-article img')].map((one) => one.alt)"
+        "() => [...document.querySelectorAll('.bd-article img')]"
+        ".filter((one) => !one.closest('.explorer')).map((one) => one.alt)"
     )
     assert all(len(text) > 20 for text in texts), texts
     assert len(texts) >= (name.removesuffix(".html") in NOTEBOOKS)
@@ -258,4 +259,4 @@ def test_printed_page_holds_the_text_and_nothing_to_click(visit):
         """() => [...document.querySelectorAll(".bd-article p, .bd-article pre span")]
             .map((one) => getComputedStyle(one).color)"""
     )
-    assert set(colors) == {"rgb(17, 17, 17)"}
+    assert set(colors) <= {"rgb(17, 17, 17)", "rgb(68, 68, 68)"}
