@@ -272,13 +272,13 @@ def localization_explorer(network: Network) -> Explorer:
         Control("way", "Way", ("threshold", "GraphCut"), "list"),
         Control(
             "upper",
-            "Quantile above which pixels are object, or its seeds",
+            "Upper quantile: object above it",
             (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99),
             start=0.75,
         ),
         Control(
             "lower",
-            "Quantile up to which pixels are seeds of the background",
+            "Lower quantile: background below it",
             (0.1, 0.2, 0.3, 0.5),
             start=0.3,
             needs=("way", "GraphCut"),

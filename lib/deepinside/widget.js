@@ -193,10 +193,10 @@ function render({ model, el }) {
   }
 
   function say(text, { busy = false, error = false } = {}) {
-    status.textContent = text;
     status.classList.toggle("dx-error", error);
     if (error) status.setAttribute("role", "alert");
     else status.removeAttribute("role");
+    status.textContent = text;
     root.setAttribute("aria-busy", String(busy));
   }
 
