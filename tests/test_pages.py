@@ -1,7 +1,7 @@
 """The built book, page by page, as files and in a headless Chromium.
 
 Chromium opens each page from a server and from the disk, as a classroom without internet
-would. What only the explorers do is in test_explorers.py.
+would. What only the explorers do is in test_explorer_pages.py.
 """
 
 import json
