@@ -208,7 +208,7 @@ def test_page_fits_a_phone(visit, name):
 @every_page
 def test_page_is_accessible_and_every_picture_has_a_text(visit, name):
     one = visit(name)
-    # an explorer's texts change with its controls; test_explorers.py reads them
+    # an explorer's texts change with its controls; test_explorer_pages.py reads them
     texts = one.page.evaluate(
         "() => [...document.querySelectorAll('.bd-article img')]"
         ".filter((one) => !one.closest('.explorer')).map((one) => one.alt)"
