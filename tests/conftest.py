@@ -1,5 +1,6 @@
 """What several test files share: networks, photos and small networks to be exact about."""
 
+import signal
 from types import SimpleNamespace
 
 import pages
@@ -12,6 +13,17 @@ from torch import nn
 from deepinside.digits import load_digits
 from deepinside.images import fit_photo, load_photo, photo_names
 from deepinside.networks import load_network
+
+
+@pytest.fixture
+def interruptible():
+    """Let an interrupt reach this process and those that it starts.
+
+    A shell that starts a command in the background has it ignore interrupts.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

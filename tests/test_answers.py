@@ -228,7 +228,7 @@ def test_an_endless_judge_is_stopped():
     assert not judge(lambda image: itertools.repeat(1), judge=consumes, seconds=0.2).passed
 
 
-def test_an_interrupt_of_the_user_goes_through():
+def test_an_interrupt_of_the_user_goes_through(interruptible):
     def interrupts(image):
         _thread.interrupt_main()
         while True:

@@ -306,7 +306,7 @@ def test_started_again_it_marks_what_is_new_or_changed(tmp_path, tasks, capsys):
     assert rows_of(output)["a.ipynb"]["points"] == "3"
 
 
-def test_interrupted_it_keeps_the_rows_that_it_has(tmp_path, tasks):
+def test_interrupted_it_keeps_the_rows_that_it_has(tmp_path, tasks, interruptible):
     __import__(tasks)
     slow = notebook(DOUBLE, "import time\ntime.sleep(60)")
     folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE), "b.ipynb": slow})
