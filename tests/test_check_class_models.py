@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from tables import judge_watched, right_cases, wrong_cases
 
 from deepinside import check_class_models
-from deepinside.answers import compare
 from deepinside.check_class_models import (
     HINTS,
     check_ascend,
@@ -301,27 +301,16 @@ WRONG = {
         "sum_alone": [log_p_of(lambda g, s, p, c: weighted(p, g))],
     },
 }
-wrong = [
-    pytest.param(task, name, answer, id=f"{task}-{name}-{i}")
-    for task, hints in WRONG.items()
-    for name, answers in hints.items()
-    for i, answer in enumerate(answers)
-]
-right = [
-    pytest.param(task, answer, id=answer.__name__)
-    for task, answers in RIGHT.items()
-    for answer in answers
-]
 
 
-@pytest.mark.parametrize(("task", "answer"), right)
+@pytest.mark.parametrize(("task", "answer"), right_cases(RIGHT))
 def test_right_answers_pass(task, answer):
     result = CHECKS[task](answer)
     assert result.passed, result
     assert result.task == task
 
 
-@pytest.mark.parametrize(("task", "name", "answer"), wrong)
+@pytest.mark.parametrize(("task", "name", "answer"), wrong_cases(WRONG))
 def test_each_mistake_gets_its_hint(task, name, answer):
     result = CHECKS[task](answer)
     assert result.state == "hint"
@@ -337,20 +326,7 @@ def test_every_hint_is_tried():
 
 @pytest.mark.parametrize("task", CHECKS)
 def test_no_mistake_gives_the_right_result(task, monkeypatch):
-    """Else the check would call what is right a mistake, or the other way round."""
-    judged = []
-
-    def watch(value, right, mistakes, **options):
-        for hint, results in mistakes.items():
-            for one in [results] if isinstance(results, torch.Tensor) else results:
-                same = one.shape == right.shape and torch.allclose(one, right, rtol=1e-3, atol=0)
-                assert not same, hint
-                judged.append(hint)
-        compare(value, right, mistakes, **options)
-
-    monkeypatch.setattr(check_class_models, "compare", watch)
-    assert CHECKS[task](RIGHT[task][0]).passed
-    assert judged
+    assert judge_watched(check_class_models, CHECKS[task], RIGHT[task][0], monkeypatch)
 
 
 def test_the_closed_form_does_not_pass_as_an_ascent():

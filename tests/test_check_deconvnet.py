@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tables import named
 from torch import nn
 from torch.nn import functional as F
 
@@ -346,11 +347,6 @@ WRONG = [
     }.items()
     for answer, hint in answers
 ]
-
-
-def named(one):
-    """A test's name without the addresses that functions have."""
-    return one if isinstance(one, str) else one.__name__
 
 
 @pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 from skimage import filters
+from tables import named
 from torch import nn
 from torch.nn import functional as F
 
@@ -226,11 +227,6 @@ RIGHT = {
     ],
 }
 right = [(check, answer) for check, answers in RIGHT.items() for answer in answers]
-
-
-def named(one):
-    """A test's name without the addresses that functions have."""
-    return one if isinstance(one, str) else one.__name__
 
 
 @pytest.mark.parametrize(("check", "answer"), right, ids=named)

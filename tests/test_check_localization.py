@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage import measure
+from tables import named
 
 from deepinside import check_localization as checks
 from deepinside.answers import Result
@@ -312,11 +313,6 @@ WRONG = [
     }.items()
     for answer, hint in answers
 ]
-
-
-def named(one):
-    """A test's name without the addresses that functions have."""
-    return one if isinstance(one, str) else one.__name__
 
 
 @pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)

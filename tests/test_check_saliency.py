@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from tables import judge_watched, right_cases, wrong_cases
 from torch import nn
 
 from deepinside import check_saliency
-from deepinside.answers import compare
 from deepinside.check_saliency import (
     HINTS,
     check_image_gradient,
@@ -353,27 +353,16 @@ WRONG = {
         "mean": [smooth_of(lambda w: w.mean(0).abs().mean(0))],
     },
 }
-wrong = [
-    pytest.param(task, name, answer, id=f"{task}-{name}-{i}")
-    for task, hints in WRONG.items()
-    for name, answers in hints.items()
-    for i, answer in enumerate(answers)
-]
-right = [
-    pytest.param(task, answer, id=answer.__name__)
-    for task, answers in RIGHT.items()
-    for answer in answers
-]
 
 
-@pytest.mark.parametrize(("task", "answer"), right)
+@pytest.mark.parametrize(("task", "answer"), right_cases(RIGHT))
 def test_right_answers_pass(task, answer):
     result = CHECKS[task](answer)
     assert result.passed, result
     assert result.task == task
 
 
-@pytest.mark.parametrize(("task", "name", "answer"), wrong)
+@pytest.mark.parametrize(("task", "name", "answer"), wrong_cases(WRONG))
 def test_each_mistake_gets_its_hint(task, name, answer):
     result = CHECKS[task](answer)
     assert result.state == "hint"
@@ -389,20 +378,7 @@ def test_every_hint_is_tried():
 
 @pytest.mark.parametrize("task", CHECKS)
 def test_no_mistake_gives_the_right_result(task, monkeypatch):
-    """Else the check would call what is right a mistake, or the other way round."""
-    judged = []
-
-    def watch(value, right, mistakes, **options):
-        for hint, results in mistakes.items():
-            for one in [results] if isinstance(results, torch.Tensor) else results:
-                same = one.shape == right.shape and torch.allclose(one, right, rtol=1e-3, atol=0)
-                assert not same, hint
-                judged.append(hint)
-        compare(value, right, mistakes, **options)
-
-    monkeypatch.setattr(check_saliency, "compare", watch)
-    assert CHECKS[task](RIGHT[task][0]).passed
-    assert judged
+    assert judge_watched(check_saliency, CHECKS[task], RIGHT[task][0], monkeypatch)
 
 
 def test_a_missing_evaluation_mode_is_told_although_gradients_are_left_as_well():

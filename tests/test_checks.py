@@ -122,3 +122,11 @@ def test_the_teachers_notebook_is_committed_without_outputs(path):
     cells = nbformat.read(path, as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_cells_are_short_enough_to_be_followed(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            lines = [one for one in cell.source.splitlines() if not one.strip().startswith("###")]
+            assert len(lines) <= 20, cell.source
