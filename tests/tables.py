@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepinside.answers import compare
+from deepinside.classroom.answers import compare
 
 
 def right_cases(answers):

@@ -16,7 +16,7 @@ from deepinside.backward_network import (
     export_onnx,
 )
 from deepinside.deconvnet import RULES, pseudo_gradient
-from deepinside.preparation import evaluation_mode
+from deepinside.inference.preparation import evaluation_mode
 from deepinside.saliency import image_gradient
 
 rules = pytest.mark.parametrize("rule", RULES)

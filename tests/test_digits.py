@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,16 +9,18 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
-
-from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits, place_in_clutter
-from deepinside.networks import Network, Normalization, load_network
-from deepinside.train_digits import (
+from train_digits import (
     accuracy,
     read_training_digits,
     train,
     train_in_clutter,
     without,
 )
+
+from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits, place_in_clutter
+from deepinside.networks import Network, Normalization, load_network
+
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "train_digits.py"
 
 
 def as_bytes(digits):
@@ -68,7 +71,7 @@ def test_training_as_a_program_writes_loadable_weights(digits, unseen, tmp_path)
     pictures = torch.cat([as_bytes(digits)[::50], unseen.images])
     labels = torch.cat([digits.labels[::50], unseen.labels])
     np.savez(tmp_path / "tiny.npz", images=pictures.numpy(), labels=labels.numpy())
-    command = "-m deepinside.train_digits --data tiny.npz --epochs 1 --batch-size 20 --seed 3"
+    command = f"{TOOL} --data tiny.npz --epochs 1 --batch-size 20 --seed 3"
     done = subprocess.run(
         [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -10,8 +10,8 @@ from torch import nn
 
 from deepinside.class_score import top_classes
 from deepinside.images import fit_photo, load_photo
+from deepinside.inference.preparation import prepare
 from deepinside.networks import imagenet_class_names, load_network, network_names
-from deepinside.preparation import prepare
 from deepinside.saliency import image_gradient
 
 

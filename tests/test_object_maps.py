@@ -5,11 +5,9 @@ import torch
 
 from deepinside.class_score import class_score
 from deepinside.images import load_photo, squash_photo
-from deepinside.localization import threshold_localization
+from deepinside.localization import find_object, find_top_objects, threshold_localization
 from deepinside.measures import iou
 from deepinside.object_maps import (
-    find_object,
-    find_top_objects,
     object_maps,
     stage_names,
     stage_saliency,

@@ -1,1 +1,19 @@
-"""Helpers of the book *Deep Inside ConvNets*, one module for each part of the paper."""
+"""Helpers of the book *Deep Inside ConvNets*.
+
+Which module has which part of the paper:
+
+========================  ============================================================
+what goes in              `images`, `digits`, `networks`
+class scores, §2          `class_score`
+class models, §2          `class_model`; what later work adds: `regularizers`
+saliency maps, §3.1       `saliency`
+localization, §3.2        `localization`; its maps `object_maps`, its measures `measures`
+DeconvNet, §4             `deconvnet`; the way back as a network: `backward_network`
+what a map is tested by   `limits`
+figures                   `plots`
+the explorers             `explorers`
+exercises                 `classroom`
+========================  ============================================================
+
+`inference` makes networks fast, `evaluation` measures localization on folders of pictures.
+"""

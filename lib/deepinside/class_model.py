@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from deepinside.class_score import Target, check_images, target_classes
+from deepinside.inference.preparation import evaluation_mode
 from deepinside.networks import Network
-from deepinside.preparation import evaluation_mode
 from deepinside.regularizers import (
     PAPER,
     Adam,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepinside.preparation import evaluation_mode
+from deepinside.inference.preparation import evaluation_mode
 
 Target = int | str | Sequence[int | str] | Tensor | None
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from deepinside.class_score import Target, check_images, class_score
-from deepinside.preparation import evaluation_mode
+from deepinside.inference.preparation import evaluation_mode
 
 RULES = ("gradient", "deconvnet", "guided")
 

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAX_PIXELS = 50_000_000
+# half-open (x0, y0, x1, y1), in pixels
+Box = tuple[float, float, float, float]
 
 
 class Credit(NamedTuple):
@@ -101,7 +103,7 @@ class View:
     size: tuple[int, int]
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         """The crop as a half-open box (x0, y0, x1, y1) in pixels of the photo."""
         rows = self.photo_size[0] / self.resized_size[0]
         columns = self.photo_size[1] / self.resized_size[1]
@@ -121,7 +123,7 @@ def photo_credit(name: str) -> Credit:
     return _PHOTOS[name].credit
 
 
-def photo_boxes(name: str) -> dict[str, tuple[float, float, float, float]]:
+def photo_boxes(name: str) -> dict[str, Box]:
     """Return the boxes drawn by hand around objects of a shipped photo, by class name.
 
     Half-open (x0, y0, x1, y1), in pixels of the photo; empty where none was drawn.

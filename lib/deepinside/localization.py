@@ -6,6 +6,7 @@ fitted to each (a Gaussian mixture), and GraphCut decides about all other pixels
 way the answer is one connected component of the mask, and its bounding box.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,11 +14,65 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Box = tuple[float, float, float, float]
+from deepinside.class_score import ClassScore, top_classes
+from deepinside.images import Box, squash_photo
+from deepinside.networks import Network
+from deepinside.object_maps import SCALES, object_maps
 
 # Gaussians a color model has in OpenCV, and the parameters of each
 _GAUSSIANS = 5
 _PARAMETERS = 13
+
+
+class Found(NamedTuple):
+    """One class and where it is: a half-open box in pixels of the photo."""
+
+    answer: ClassScore
+    box: Box
+
+
+def find_object(
+    network: Network,
+    photo: Tensor,
+    target: int | str | None = None,
+    *,
+    scales: Sequence[float] = SCALES,
+) -> Box:
+    """Return the box of a class's object, half-open, in pixels of the photo.
+
+    The whole photo is squashed to the network's input; of the pixels of its object map
+    above Otsu's threshold the component with most saliency is the object. Paper §3.2,
+    chapter *Localization without boxes*.
+
+    Parameters
+    ----------
+    network : Network
+        From `deepinside.networks.load_network`.
+    photo : Tensor
+        (3, H, W), RGB in [0, 1], of any size.
+    target : int or str, optional
+        The class; without it the one of the highest score.
+    scales : sequence of float
+        As for `object_maps`.
+
+    Raises
+    ------
+    ValueError
+        If the photo or the class is none, or the map is flat.
+    """
+    one = object_maps(network, [photo], target, scales=scales)[0]
+    found = threshold_localization(one, by_saliency=True)
+    return rescaled_box(found.box, tuple(one.shape), tuple(photo.shape[1:]))
+
+
+def find_top_objects(network: Network, photo: Tensor, count: int = 5) -> list[Found]:
+    """Return the classes of the highest scores, best first, each with its own box.
+
+    The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
+    """
+    image = squash_photo(photo, network.input_size, interpolation=network.interpolation)
+    answers = top_classes(network, image[None].to(next(network.parameters()).device), count)[0]
+    return [Found(one, find_object(network, photo, one.index)) for one in answers]
 
 
 class Localization(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Box = tuple[float, float, float, float]
+from deepinside.images import Box
 
 # drawn indices held at once
 _AT_ONCE = 2_000_000

@@ -23,7 +23,7 @@ from deepinside.digits import (
     digits_layers,
     weights_path,
 )
-from deepinside.preparation import prepare
+from deepinside.inference.preparation import prepare
 
 NEED_NO_DOWNLOAD = ("efficientnet_lite0", "efficientnet_lite2", "digits", "cluttered_digits")
 # package, its class, and the (resized side, input side) of each network's training

@@ -9,73 +9,20 @@ Nothing is trained, and nothing chosen for the single photo.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepinside.class_score import ClassScore, Target, target_classes, top_classes
+from deepinside.class_score import Target, target_classes
 from deepinside.images import squash_photo
-from deepinside.localization import Box, rescaled_box, threshold_localization
+from deepinside.inference.preparation import evaluation_mode
 from deepinside.networks import Network
-from deepinside.preparation import evaluation_mode
 
 # sizes of the photo, as shares of the network's input; each has twice the pixels of the last
 SCALES = (1.0, 2**0.5, 2.0)
 # the sides must be multiples of what the network divides them by
 _MULTIPLE = 32
-
-
-class Found(NamedTuple):
-    """One class and where it is: a half-open box in pixels of the photo."""
-
-    answer: ClassScore
-    box: Box
-
-
-def find_object(
-    network: Network,
-    photo: Tensor,
-    target: int | str | None = None,
-    *,
-    scales: Sequence[float] = SCALES,
-) -> Box:
-    """Return the box of a class's object, half-open, in pixels of the photo.
-
-    The whole photo is squashed to the network's input; of the pixels of its object map
-    above Otsu's threshold the component with most saliency is the object. Paper §3.2,
-    chapter *Localization without boxes*.
-
-    Parameters
-    ----------
-    network : Network
-        From `deepinside.networks.load_network`.
-    photo : Tensor
-        (3, H, W), RGB in [0, 1], of any size.
-    target : int or str, optional
-        The class; without it the one of the highest score.
-    scales : sequence of float
-        As for `object_maps`.
-
-    Raises
-    ------
-    ValueError
-        If the photo or the class is none, or the map is flat.
-    """
-    one = object_maps(network, [photo], target, scales=scales)[0]
-    found = threshold_localization(one, by_saliency=True)
-    return rescaled_box(found.box, tuple(one.shape), tuple(photo.shape[1:]))
-
-
-def find_top_objects(network: Network, photo: Tensor, count: int = 5) -> list[Found]:
-    """Return the classes of the highest scores, best first, each with its own box.
-
-    The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
-    """
-    image = squash_photo(photo, network.input_size, interpolation=network.interpolation)
-    answers = top_classes(network, image[None].to(_device(network)), count)[0]
-    return [Found(one, find_object(network, photo, one.index)) for one in answers]
 
 
 def object_maps(

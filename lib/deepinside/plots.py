@@ -19,8 +19,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from deepinside.class_score import ClassScore
-
-Box = tuple[float, float, float, float]
+from deepinside.images import Box
 
 WIDTH = 7.2
 _DPI = 120

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from deepinside.class_score import Target, check_images, class_score, target_classes
 from deepinside.images import View, crop, lay_back, resize_photo
+from deepinside.inference.preparation import evaluation_mode
 from deepinside.networks import Network
-from deepinside.preparation import evaluation_mode
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16

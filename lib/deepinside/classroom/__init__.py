@@ -1,0 +1,1 @@
+"""The classroom: checks of the tasks, how answers are compared, and grading."""

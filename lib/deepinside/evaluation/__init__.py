@@ -1,0 +1,1 @@
+"""Measuring localization on folders of pictures."""

@@ -1,0 +1,192 @@
+"""Prepare a frozen network once, so that every later pass through it is faster.
+
+The function that the network computes stays the same; what changes is how it is
+computed. Batch normalization of a frozen network is a fixed scale and shift of each
+channel, so it is folded into the convolution before it. In-place layers are switched
+off, as they overwrite the activations that later chapters look at.
+"""
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from deepinside.inference.packed import pack_pointwise
+
+
+def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
+    """Return a frozen copy of a network in evaluation mode, made ready for many passes.
+
+    Parameters
+    ----------
+    layers : nn.Module
+        Any classifier; it is left as it is.
+    image : Tensor
+        A batch of one normalized image, (1, C, H, W), to compare both networks on.
+
+    Raises
+    ------
+    RuntimeError
+        If the prepared network's scores differ from the original's by more than 1e-4 of
+        the largest score: then preparing it has changed the function.
+    """
+    prepared = copy.deepcopy(layers).eval().requires_grad_(False)
+    for module in prepared.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    fold_batch_norm(prepared)
+    make_padding_static(prepared, image)
+    pack_pointwise(prepared)
+    _keep_freed_memory()
+    # folding leaves fresh modules behind, which are in training mode
+    prepared.eval().to(memory_format=torch.channels_last)
+    with torch.no_grad(), evaluation_mode(layers):
+        expected, got = layers(image), prepared(image)
+    difference, largest = (got - expected).abs().max().item(), expected.abs().max().item()
+    if not difference <= 1e-4 * largest:
+        raise RuntimeError(
+            f"preparing {type(layers).__name__} changed its scores: expected a difference of "
+            f"at most 1e-4 times the largest, {largest:.3g}, got {difference:.3g}"
+        )
+    return prepared
+
+
+def fold_batch_norm(network: nn.Module) -> int:
+    """Fold each batch norm that directly follows a convolution into it, in place.
+
+    With the running mean m and variance v, batch norm is ``y = s * (x - m) + b`` with
+    ``s = weight / sqrt(v + eps)``; so the convolution's kernel is multiplied by s and its
+    bias becomes ``s * (bias - m) + b``. The arithmetic is done in float64.
+
+    Returns
+    -------
+    int
+        How many batch norms were folded. It is 0 for a network whose forward pass
+        cannot be traced, which is then left as it is.
+    """
+    modules = dict(network.named_modules())
+    try:
+        graph = _Tracer().trace(network)
+    except Exception:  # tracing runs the network's own code: whatever it raises, do not fold
+        return 0
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    folded = 0
+    for node in graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        source = node.args[0] if node.args else node.kwargs["input"]
+        if source.op != "call_module" or not isinstance(modules[source.target], nn.Conv2d):
+            continue
+        convolution, norm = modules[source.target], modules[node.target]
+        once = calls[source.target] == calls[node.target] == 1 and len(source.users) == 1
+        if not once or norm.running_var is None:
+            continue
+        _fold(convolution, norm)
+        parent, _, name = node.target.rpartition(".")
+        # timm's batch norm carries the activation that follows it
+        setattr(modules[parent], name, getattr(norm, "act", nn.Identity()))
+        folded += 1
+    return folded
+
+
+def make_padding_static(network: nn.Module, image: Tensor) -> int:
+    """Replace padding that is computed at each call by the convolution's own, in place.
+
+    The networks that come from TensorFlow pad an even input by one more pixel below and to
+    the right than above and to the left. A convolution pads all sides alike; so where
+    they differ, its kernel gets a first row and column of zeros in exchange.
+
+    Returns
+    -------
+    int
+        How many convolutions were changed.
+    """
+    sizes: dict[nn.Conv2d, tuple[int, int]] = {}
+
+    def note_size(module: nn.Conv2d, inputs: tuple[Tensor]) -> None:
+        sizes[module] = tuple(inputs[0].shape[-2:])
+
+    found = [module for module in network.modules() if type(module).__name__ == "Conv2dSame"]
+    hooks = [module.register_forward_pre_hook(note_size) for module in found]
+    with torch.no_grad():
+        network(image)
+    for hook in hooks:
+        hook.remove()
+    plain = {conv: size for conv, size in sizes.items() if set(conv.dilation) == {1}}
+    for convolution, size in plain.items():
+        _pad_statically(convolution, size)
+    return len(plain)
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Switch a network to evaluation mode and afterwards each module back to its own."""
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        kept = isinstance(m, nn.Conv2d | nn.BatchNorm2d)
+        return kept or super().is_leaf_module(m, module_qualified_name)
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    shift = torch.zeros_like(scale)
+    if norm.affine:
+        scale, shift = scale * norm.weight.double(), norm.bias.double()
+    bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.double()
+    kernel = convolution.weight.double() * scale[:, None, None, None]
+    bias = scale * (bias - norm.running_mean.double()) + shift
+    dtype = convolution.weight.dtype
+    convolution.weight = nn.Parameter(kernel.to(dtype), requires_grad=False)
+    convolution.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep freed blocks of up to 32 MB for the next pass.
+
+    glibc gives a large block back to the system when it is freed, and the next pass pays
+    for fresh pages: a quarter of the time of a single image. Freeing one block just below
+    its limit raises the size from which it does so, once for the process. Elsewhere this
+    does nothing.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
+def _pad_statically(convolution: nn.Conv2d, size: tuple[int, int]) -> None:
+    zeros, padding, kernel_size = [], [], []
+    for length, kernel, stride in zip(
+        size, convolution.kernel_size, convolution.stride, strict=True
+    ):
+        total = max((math.ceil(length / stride) - 1) * stride + kernel - length, 0)
+        before, after = total // 2, total - total // 2
+        zeros.append(after - before)
+        padding.append(after)
+        kernel_size.append(kernel + after - before)
+    kernel = F.pad(convolution.weight.detach(), (zeros[1], 0, zeros[0], 0))
+    plain = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        tuple(kernel_size),
+        stride=convolution.stride,
+        padding=tuple(padding),
+        groups=convolution.groups,
+        device="meta",
+    )
+    plain.weight = nn.Parameter(kernel, requires_grad=False)
+    plain.bias = convolution.bias
+    # the module stays the same object, as its parent and its name refer to it
+    convolution.__class__, convolution.__dict__ = nn.Conv2d, plain.__dict__

@@ -1,0 +1,584 @@
+"""Right answers written in several ways, and for each hint a wrong answer that gets it."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+from skimage import filters
+from tables import named
+from torch import nn
+from torch.nn import functional as F
+
+from deepinside import limits, measures
+from deepinside.classroom.checks import limits as checks
+
+
+def interval_of(values, generator, draws=2000, quantiles=(0.025, 0.975)):
+    drawn = torch.randint(len(values), (draws, len(values)), generator=generator)
+    return values[drawn].mean(1).quantile(torch.tensor(quantiles, dtype=values.dtype))
+
+
+def interval_by_loop(values, generator):
+    means = []
+    for _ in range(2000):
+        drawn = torch.randint(0, 8, (8,), generator=generator)
+        means.append(values[drawn].mean().item())
+    means.sort()
+    return means[49], means[1950]
+
+
+def interval_by_multinomial(values, generator):
+    drawn = torch.multinomial(torch.ones(2000, 8), 8, replacement=True, generator=generator)
+    return tuple(np.percentile(values.numpy()[drawn.numpy()].mean(1), [2.5, 97.5]))
+
+
+def interval_of_measures(values, generator):
+    return measures.mean_interval(values, generator=generator, draws=2000)[1:]
+
+
+def rank_by_scipy(one, other):
+    return stats.spearmanr(one.flatten(), other.flatten()).statistic
+
+
+def rank_by_counting(one, other):
+    """A rank is the number of smaller values, and half of the equal ones."""
+
+    def ranks(values):
+        values = values.flatten()
+        smaller = (values[None] < values[:, None]).sum(1)
+        equal = (values[None] == values[:, None]).sum(1)
+        return smaller + (equal - 1) / 2
+
+    return torch.corrcoef(torch.stack([ranks(one), ranks(other)]))[0, 1]
+
+
+def rank_of_limits(one, other):
+    return limits.rank_correlation(one[None], other[None])
+
+
+def weighted(network):
+    return [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+
+
+def draw_he(layer, generator):
+    drawn = torch.randn(layer.weight.shape, generator=generator)
+    return drawn * (2 / layer.weight[0].numel()) ** 0.5
+
+
+def randomize(network, count, generator, *, draw=draw_he, bias=torch.zeros_like, pick=None):
+    made = copy.deepcopy(network)
+    layers = weighted(made)[-count:] if pick is None else pick(made, count)
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.copy_(draw(layer, generator))
+            if layer.bias is not None:
+                layer.bias.copy_(bias(layer.bias))
+    return made
+
+
+def randomize_by_init(network, count, generator):
+    made = copy.deepcopy(network)
+    layers = [m for m in made.modules() if hasattr(m, "weight")]
+    for layer in layers[::-1][:count]:
+        nn.init.normal_(
+            layer.weight, std=math.sqrt(2 / layer.weight[0].numel()), generator=generator
+        )
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return made
+
+
+def randomize_uniformly(network, count, generator):
+    def draw(layer, generator):
+        bound = math.sqrt(6 / layer.weight[0].numel())
+        drawn = torch.rand(layer.weight.shape, generator=generator, dtype=torch.float64)
+        return (2 * drawn - 1) * bound
+
+    return randomize(network, count, generator, draw=draw)
+
+
+def randomize_by_state(network, count, generator):
+    made = copy.deepcopy(network)
+    state = made.state_dict()
+    names = [name for name in state if name.endswith("weight")][-count:]
+    for name in names:
+        inputs = state[name][0].numel()
+        shape = state[name].shape
+        state[name] = torch.normal(0.0, (2 / inputs) ** 0.5, shape, generator=generator)
+        bias = name.replace("weight", "bias")
+        if bias in state:
+            state[bias] = torch.zeros_like(state[bias])
+    made.load_state_dict(state)
+    return made
+
+
+def randomize_of_limits(network, count, generator):
+    names = limits.layers_top_down(network)[:count]
+    return limits.randomize_layers(network, names, generator=generator)
+
+
+def edges_by_skimage(image):
+    return filters.sobel(image.mean(0).numpy())
+
+
+def slopes(image):
+    kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=image.dtype)
+    kernels = torch.stack([kernel, kernel.T])[:, None]
+    return F.conv2d(image.mean(0)[None, None], kernels, padding=1)[0]
+
+
+def edges_by_kernels(image):
+    return slopes(image).norm(dim=0)
+
+
+def edges_by_scipy(image):
+    plane = image.numpy().sum(0)
+    return np.hypot(ndimage.sobel(plane, 0), ndimage.sobel(plane, 1))
+
+
+def curve(network, image, saliency, c, replacement, steps):
+    order = saliency.flatten().argsort(descending=True)
+    share = len(order) // steps
+    curve, current = [], image.clone().flatten(1)
+    for k in range(steps + 1):
+        current[:, order[: k * share]] = replacement.flatten(1)[:, order[: k * share]]
+        with torch.no_grad():
+            scores = network(current.view_as(image)[None])
+        curve.append(scores.softmax(1)[0, c])
+    return torch.stack(curve)
+
+
+def curve_by_ranks(network, image, saliency, c, replacement, steps):
+    rank = stats.rankdata(-saliency.numpy().ravel()).reshape(saliency.shape) - 1
+    probabilities = []
+    for k in range(steps + 1):
+        gone = torch.from_numpy(rank < k * saliency.numel() / steps)
+        there = torch.where(gone, replacement, image)
+        probabilities.append(F.softmax(network(there.unsqueeze(0))[0], dim=0)[c].item())
+    return probabilities
+
+
+def curve_by_quantiles(network, image, saliency, c, replacement, steps):
+    levels = torch.linspace(1, 0, steps + 1, dtype=saliency.dtype)
+    masks = [saliency > saliency.flatten().quantile(q) for q in levels[:-1]]
+    masks.append(torch.ones_like(masks[0]))
+    batch = torch.stack([torch.where(mask, replacement, image) for mask in masks])
+    return network(batch).softmax(1)[:, c].detach().numpy()
+
+
+def curve_of_limits(network, image, saliency, c, replacement, steps):
+    options = {"replacement": replacement, "steps": steps}
+    return limits.deletion_curve(network, image[None], saliency[None], c, **options)[0]
+
+
+def gradient(network, image, c, read=lambda scores, c: scores[0, c]):
+    image = image.clone().requires_grad_()
+    return torch.autograd.grad(read(network(image[None]), c), image)[0]
+
+
+def predicted(network, image, changed, c):
+    return (gradient(network, image, c) * (changed - image)).sum().item()
+
+
+def predicted_by_backward(network, image, changed, c):
+    image = image.clone().requires_grad_()
+    network(image[None])[0, c].backward()
+    return image.grad.flatten() @ (changed - image).flatten()
+
+
+def predicted_by_forward_mode(network, image, changed, c):
+    def score(image):
+        return network(image[None])[0, c]
+
+    return torch.func.jvp(score, (image,), (changed - image,))[1]
+
+
+def predicted_by_difference(network, image, changed, c):
+    step = 1e-6 * (changed - image)
+    higher, lower = network(torch.stack([image + step, image - step]))[:, c]
+    return (higher - lower) / 2e-6
+
+
+RIGHT = {
+    checks.check_mean_interval: [
+        interval_of,
+        interval_by_loop,
+        interval_by_multinomial,
+        interval_of_measures,
+    ],
+    checks.check_rank_correlation: [rank_by_scipy, rank_by_counting, rank_of_limits],
+    checks.check_randomize_top: [
+        randomize,
+        randomize_by_init,
+        randomize_uniformly,
+        randomize_by_state,
+        randomize_of_limits,
+    ],
+    checks.check_edge_map: [edges_by_skimage, edges_by_kernels, edges_by_scipy],
+    checks.check_deletion_curve: [curve, curve_by_ranks, curve_by_quantiles, curve_of_limits],
+    checks.check_predicted_change: [
+        predicted,
+        predicted_by_backward,
+        predicted_by_forward_mode,
+        predicted_by_difference,
+    ],
+}
+right = [(check, answer) for check, answers in RIGHT.items() for answer in answers]
+
+
+@pytest.mark.parametrize(("check", "answer"), right, ids=named)
+def test_right_answers_pass_in_whatever_way_they_are_written(check, answer):
+    result = check(answer)
+    assert result.passed, result
+    assert result.task == check.__name__.removeprefix("check_")
+
+
+def interval_without_replacement(values, generator):
+    orders = [torch.randperm(8, generator=generator) for _ in range(200)]
+    means = torch.stack([values[order].mean() for order in orders])
+    return means.quantile(0.025), means.quantile(0.975)
+
+
+def interval_of_sums(values, generator):
+    drawn = torch.randint(8, (2000, 8), generator=generator)
+    return np.quantile(values[drawn].sum(1), [0.025, 0.975])
+
+
+def interval_unseeded(values, generator):
+    drawn = values[torch.randint(8, (2000, 8))].mean(1)
+    return drawn.quantile(0.025), drawn.quantile(0.975)
+
+
+def about_the_mean(half):
+    return lambda values, generator: (values.mean() - half(values), values.mean() + half(values))
+
+
+INTERVALS = [
+    (interval_without_replacement, "*with* replacement"),
+    (lambda v, g: interval_of(v, g, quantiles=(0.05, 0.95)), "an interval of 90 %"),
+    (lambda v, g: interval_of(v, g, quantiles=(0.0, 0.95)), "at *each* end"),
+    (lambda v, g: interval_of(v, g).flip(0), "the wrong order"),
+    (lambda v, g: (v.quantile(0.025), v.quantile(0.975)), "quantiles of the values"),
+    (about_the_mean(torch.std), "standard deviation of the values"),
+    (about_the_mean(lambda v: v.std() / 8**0.5), "one standard error"),
+    (interval_of_sums, "The sums of the draws"),
+    (interval_unseeded, "Other generators change nothing"),
+]
+
+
+def rank_with(ranks):
+    def answer(one, other):
+        pair = [torch.as_tensor(ranks(m.flatten().numpy())).double() for m in (one, other)]
+        return torch.corrcoef(torch.stack(pair))[0, 1]
+
+    return answer
+
+
+def rank_by_formula(one, other):
+    n = one.numel()
+    pair = [stats.rankdata(m.flatten()) for m in (one, other)]
+    return 1 - 6 * ((pair[0] - pair[1]) ** 2).sum() / (n * (n**2 - 1))
+
+
+def rank_uncentered(one, other):
+    pair = [torch.from_numpy(stats.rankdata(m.flatten())) for m in (one, other)]
+    return F.cosine_similarity(*pair, dim=0)
+
+
+RANKS = [
+    (rank_with(lambda v: v), "correlation of the values"),
+    (rank_with(np.argsort), "`argsort` gives the places"),
+    (rank_with(lambda v: np.argsort(-v)), "`argsort` gives the places"),
+    (rank_by_formula, "equal values"),
+    (rank_with(lambda v: v.argsort(kind="stable").argsort()), "equal values"),
+    (lambda a, b: rank_by_scipy(a.abs(), b.abs()), "The magnitudes were ranked"),
+    (rank_uncentered, "The mean was not subtracted"),
+    (lambda a, b: stats.kendalltau(a.flatten(), b.flatten()).statistic, "Kendall's"),
+    (lambda a, b: stats.spearmanr(a.flatten(), b.flatten()), "a p-value"),
+    (lambda a, b: stats.spearmanr(a, b).statistic, "`flatten` the maps"),
+    (lambda a, b: 1 - rank_by_scipy(a, b), "1 minus the correlation"),
+]
+
+
+def drawing(draw):
+    return lambda network, count, generator: randomize(network, count, generator, draw=draw)
+
+
+def scaled(deviation):
+    return drawing(
+        lambda layer, g: torch.randn(layer.weight.shape, generator=g) * deviation(layer.weight)
+    )
+
+
+def picking(pick):
+    return lambda network, count, generator: randomize(network, count, generator, pick=pick)
+
+
+def shuffled(layer, generator):
+    order = torch.randperm(layer.weight.numel(), generator=generator)
+    return layer.weight.flatten()[order].view_as(layer.weight)
+
+
+def added(layer, generator):
+    size = layer.weight.std()
+    return layer.weight + size * torch.randn(layer.weight.shape, generator=generator)
+
+
+def default_init(network, count, generator):
+    made = copy.deepcopy(network)
+    for layer in weighted(made)[-count:]:
+        layer.reset_parameters()
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return made
+
+
+def with_lower_biases(network, count, generator):
+    made = randomize(network, count, generator)
+    for layer in weighted(made):
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return made
+
+
+def in_place(network, count, generator):
+    for layer in weighted(network)[-count:]:
+        nn.init.zeros_(layer.weight)
+    return network
+
+
+def unrepeatable(layer, generator):
+    seeded = np.random.default_rng()
+    drawn = torch.from_numpy(seeded.standard_normal(layer.weight.shape))
+    return drawn * (2 / layer.weight[0].numel()) ** 0.5
+
+
+LAYERS = [
+    (lambda n, count, g: copy.deepcopy(n), "No layer has other weights"),
+    (picking(lambda n, count: weighted(n)[:count]), "The *first* layers"),
+    (picking(lambda n, count: weighted(n)), "All layers were drawn anew"),
+    (picking(lambda n, count: [weighted(n)[-count]]), "One layer alone"),
+    (
+        picking(
+            lambda n, count: [
+                m for m in [*n.features, *n.classifier][-count:] if hasattr(m, "weight")
+            ]
+        ),
+        "ReLU and Flatten have none",
+    ),
+    (lambda n, count, g: randomize(n, count, g, bias=torch.clone), "A bias of a layer that was"),
+    (with_lower_biases, "The bias of a lower layer"),
+    (drawing(lambda layer, g: torch.zeros_like(layer.weight)), "are the same"),
+    (drawing(shuffled), "in another order"),
+    (drawing(added), "resemble the old ones"),
+    (drawing(lambda layer, g: torch.rand(layer.weight.shape, generator=g)), "are positive"),
+    (scaled(lambda w: 2 / w[0].numel()), "multiply by its root"),
+    (scaled(lambda w: 1.0), "variance 1, whatever the layer"),
+    (scaled(lambda w: (2 / (w.shape[0] * w[0, 0].numel())) ** 0.5), "outputs of the layer"),
+    (scaled(lambda w: (2 / w.shape[1]) ** 0.5), "The input channels alone"),
+    (scaled(lambda w: (1 / w[0].numel()) ** 0.5), "variance is 1 / inputs"),
+    (default_init, "`reset_parameters`"),
+    (
+        drawing(
+            lambda layer, g: torch.randn(layer.weight.shape) * (2 / layer.weight[0].numel()) ** 0.5
+        ),
+        "Other generators change nothing",
+    ),
+    (drawing(unrepeatable), "The same generator state"),
+    (in_place, "argument `network` in place"),
+    (lambda n, count, g: weighted(n), "Expected a network, got list"),
+    (lambda n, count, g: copy.deepcopy(n.features), "has other layers"),
+]
+
+EDGES = [
+    (lambda image: slopes(image)[0].abs(), "along one axis"),
+    (lambda image: slopes(image)[1], "along one axis"),
+    (lambda image: slopes(image).sum(0).abs(), "so that they cancel"),
+    (lambda image: slopes(image).square().sum(0), "The root is missing"),
+    (lambda image: slopes(image).abs().sum(0), "the sum, or the larger"),
+    (lambda image: edges_by_skimage(image[:1]), "One channel alone"),
+    (lambda image: np.hypot(*np.gradient(image.mean(0).numpy())), "differences of two neighbors"),
+    (lambda image: image.mean(0), "the image's brightness"),
+    (lambda image: edges_by_kernels(image).T, "Rows and columns are swapped"),
+    (lambda image: filters.sobel(image.numpy()), "Expected a map of the image's size"),
+]
+
+
+def insertion(network, image, saliency, c, replacement, steps):
+    return curve(network, replacement, saliency, c, image, steps)
+
+
+def curve_reading(read):
+    """The right masks, another number read from the scores."""
+
+    def answer(network, image, saliency, c, replacement, steps):
+        rank = stats.rankdata(-saliency.numpy()).reshape(saliency.shape) - 1
+        shares = range(0, saliency.numel() + 1, saliency.numel() // steps)
+        masks = [torch.from_numpy(rank < share) for share in shares]
+        batch = torch.stack([torch.where(mask, replacement, image) for mask in masks])
+        return read(network(batch), c).detach()
+
+    return answer
+
+
+def curve_replacing(replace, order=lambda saliency: saliency.flatten().argsort(descending=True)):
+    """A curve that goes pixel by pixel, replacing each in a way of its own."""
+
+    def answer(network, image, saliency, c, replacement, steps):
+        share, places = saliency.numel() // steps, order(saliency)
+        there, found = image.clone(), []
+        for k in range(steps + 1):
+            for place in places[max(k - 1, 0) * share : k * share].tolist():
+                replace(there, replacement, place)
+            found.append(network(there[None]).softmax(1)[0, c].item())
+        return found
+
+    return answer
+
+
+def one_channel(there, replacement, place):
+    row, column = divmod(place, there.shape[2])
+    there[0, row, column] = replacement[0, row, column]
+
+
+def transposed(there, replacement, place):
+    column, row = divmod(place, there.shape[2])
+    there[:, row, column] = replacement[:, row, column]
+
+
+def to_black(there, replacement, place):
+    there.flatten(1)[:, place] = 0
+
+
+def curve_forgetting(network, image, saliency, c, replacement, steps):
+    order, found = saliency.flatten().argsort(descending=True).split(saliency.numel() // steps), []
+    for part in [order[0][:0], *order]:
+        there = image.clone()
+        there.flatten(1)[:, part] = replacement.flatten(1)[:, part]
+        found.append(network(there[None]).softmax(1)[0, c].item())
+    return found
+
+
+CURVES = [
+    (lambda n, i, s, *rest: curve(n, i, -s, *rest), "The lowest pixels go first"),
+    (curve_reading(lambda scores, c: scores[:, c]), "This is the class score"),
+    (curve_reading(lambda scores, c: scores.log_softmax(1)[:, c]), "the log-probability"),
+    (curve_reading(lambda scores, c: scores.softmax(1).amax(1)), "the most probable class"),
+    (curve_reading(lambda scores, c: scores.softmax(0)[:, c]), "Soft-max runs over the images"),
+    (insertion, "It runs the other way"),
+    (curve_forgetting, "The pixels of earlier steps"),
+    (lambda *given: curve(*given)[1:], "lacks its start or its end"),
+    (curve_replacing(one_channel), "Only one channel"),
+    (curve_replacing(to_black), "The pixels turn black"),
+    (curve_replacing(transposed), "Rows and columns are swapped"),
+    (lambda *given: curve(*given).mean(), "the area under the curve"),
+]
+
+
+def real_change(network, image, changed, c):
+    return network(changed[None])[0, c] - network(image[None])[0, c]
+
+
+def read_as(read):
+    return lambda n, image, changed, c: (gradient(n, image, c, read) * (changed - image)).sum()
+
+
+def joined(join):
+    return lambda n, image, changed, c: join(gradient(n, image, c), changed - image)
+
+
+def left_gradients(network, image, changed, c):
+    difference = changed - image.detach()
+    image.requires_grad_()
+    network(image[None])[0, c].backward()
+    return (image.grad * difference).sum()
+
+
+CHANGES = [
+    (read_as(lambda scores, c: scores.softmax(1)[0, c]), "Soft-max was taken"),
+    (read_as(lambda scores, c: scores.log_softmax(1)[0, c]), "Soft-max was taken"),
+    (real_change, "This is the real change"),
+    (joined(lambda w, d: -(w * d).sum()), "The sign is wrong"),
+    (
+        lambda n, image, changed, c: (gradient(n, changed, c) * (changed - image)).sum(),
+        "The gradient was taken at the changed image",
+    ),
+    (joined(lambda w, d: (w.abs() * d).sum()), "The gradient's sign is lost"),
+    (joined(lambda w, d: (w.abs().amax(0) * d).sum()), "The gradient's sign is lost"),
+    (joined(lambda w, d: (w * d).mean()), "The products are averaged"),
+    (joined(lambda w, d: w * d), "The products are not summed up"),
+    (
+        lambda n, image, changed, c: (gradient(n, image, c) * image).sum(),
+        "multiplied with an image",
+    ),
+    (read_as(lambda scores, c: scores.max()), "the class of the highest score"),
+    (read_as(lambda scores, c: scores.sum()), "All scores were added up"),
+    (
+        lambda n, image, changed, c: n(image[None])[0, c] + predicted(n, image, changed, c),
+        "added to the score of the image",
+    ),
+    (left_gradients, "gradients were left from an earlier call"),
+]
+WRONG = [
+    (check, answer, hint)
+    for check, answers in {
+        checks.check_mean_interval: INTERVALS,
+        checks.check_rank_correlation: RANKS,
+        checks.check_randomize_top: LAYERS,
+        checks.check_edge_map: EDGES,
+        checks.check_deletion_curve: CURVES,
+        checks.check_predicted_change: CHANGES,
+    }.items()
+    for answer, hint in answers
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)
+def test_each_usual_mistake_gets_its_hint(check, answer, hint):
+    result = check(answer)
+    assert result.state == "hint"
+    assert hint in result.message
+
+
+def test_no_hint_is_left_without_a_wrong_answer():
+    hints = [
+        *checks._interval_mistakes(),
+        *checks._RANK_MISTAKES,
+        *checks._CHANGES.values(),
+        *checks._DRAWS.values(),
+        *checks._EDGE_MISTAKES,
+        *checks._DELETION_MISTAKES,
+        *checks._CHANGE_MISTAKES,
+        checks._LEFT,
+        checks._IGNORED,
+    ]
+    for hint in hints:
+        assert any(part in hint for _, _, part in WRONG), hint
+
+
+def test_weights_of_another_variance_are_told_by_their_deviation():
+    result = checks.check_randomize_top(scaled(lambda w: 0.02))
+    assert "should have a standard deviation of about" in result.message
+
+
+def test_other_layers_than_asked_for_are_named():
+    result = checks.check_randomize_top(picking(lambda n, count: weighted(n)[1:2]))
+    assert "With count=1 expected new weights in classifier.3; they are new in features.2" in (
+        result.message
+    )
+
+
+def test_one_number_is_no_interval():
+    result = checks.check_mean_interval(lambda values, generator: values.mean())
+    assert result.message.startswith("Expected the two ends of the interval")
+
+
+@pytest.mark.parametrize("check", RIGHT, ids=named)
+def test_what_is_not_written_is_not_done_yet(check):
+    def stub(*_):
+        raise NotImplementedError("not done yet")
+
+    assert check(stub).state == "not done yet"

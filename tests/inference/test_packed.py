@@ -1,0 +1,163 @@
+"""Packed pointwise convolutions: the same function, also after its weights were changed."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from deepinside.inference import packed
+from deepinside.inference.packed import PackedConv2d, pack_pointwise
+
+available = pytest.mark.skipif(
+    not packed._AVAILABLE, reason="this torch comes without oneDNN: nothing is packed"
+)
+
+
+@pytest.fixture
+def pair(generator):
+    """A frozen convolution, and a packed copy of it."""
+    plain = nn.Sequential(nn.Conv2d(24, 40, 1)).requires_grad_(False)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    other = copy.deepcopy(plain)
+    assert pack_pointwise(other) == 1
+    return plain, other
+
+
+def by_hand(images, convolution):
+    """The convolution as a sum over channels, in float64."""
+    weight = convolution.weight.detach().double()[:, :, 0, 0]
+    return (
+        torch.einsum("oc,nchw->nohw", weight, images.double())
+        + convolution.bias.double()[:, None, None]
+    )
+
+
+def frozen(values):
+    return nn.Parameter(values, requires_grad=False)
+
+
+def gradient(network, images, signal):
+    leaf = images.clone().requires_grad_()
+    return torch.autograd.grad((network(leaf) * signal).sum(), leaf)[0]
+
+
+@available
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_forward_and_backward_equal_the_sum_by_hand(pair, generator, memory_format):
+    _, network = pair
+    assert type(network[0]) is PackedConv2d
+    # packed for the first size, used for all
+    for size in ((1, 24, 7, 5), (3, 24, 7, 5), (1, 24, 20, 31), (2, 24, 1, 1)):
+        images = torch.randn(size, generator=generator).to(memory_format=memory_format)
+        signal = torch.randn(size[0], 40, *size[2:], generator=generator)
+        expected = by_hand(images, network[0])
+        assert torch.allclose(network(images).double(), expected, atol=1e-5)
+        weight = network[0].weight[:, :, 0, 0].double()
+        back = torch.einsum("oc,nohw->nchw", weight, signal.double())
+        assert torch.allclose(gradient(network, images, signal).double(), back, atol=1e-5)
+
+
+@available
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: nn.init.normal_(network[0].weight),
+        lambda network: network[0].weight.data.normal_(),
+        lambda network: setattr(network[0].weight, "data", torch.randn(40, 24, 1, 1)),
+        lambda network: setattr(
+            network[0], "weight", nn.Parameter(torch.ones(40, 24, 1, 1), False)
+        ),
+        lambda network: network.load_state_dict(
+            {"0.weight": torch.randn(40, 24, 1, 1), "0.bias": torch.randn(40)}
+        ),
+    ],
+    ids=["init", "data in place", "data replaced", "parameter replaced", "state dict"],
+)
+def test_changed_weights_are_used_at_once(pair, generator, change):
+    _, network = pair
+    images = torch.randn(1, 24, 6, 6, generator=generator)
+    before = network(images)
+    change(network)
+    after = network(images)
+    assert not torch.allclose(before, after)
+    assert torch.allclose(after.double(), by_hand(images, network[0]), atol=1e-5)
+
+
+@available
+def test_second_derivative_is_that_of_the_plain_convolution(pair, generator):
+    images = torch.randn(2, 24, 4, 4, generator=generator)
+
+    def curvature(network):
+        leaf = images.clone().requires_grad_()
+        first = torch.autograd.grad(network(leaf).pow(3).sum(), leaf, create_graph=True)[0]
+        return torch.autograd.grad(first.pow(2).sum(), leaf)[0]
+
+    expected, got = (curvature(network) for network in pair)
+    assert torch.allclose(got, expected, rtol=1e-4, atol=1e-2 * expected.abs().mean().item())
+    assert expected.abs().mean() > 1
+
+
+@available
+def test_weights_that_learn_get_their_gradient(pair, generator):
+    images = torch.randn(2, 24, 4, 4, generator=generator)
+    _, network = pair
+    network(images)
+    network.requires_grad_(True)
+    loss = network(images).pow(2).sum()
+    weight, bias = torch.autograd.grad(loss, list(network.parameters()))
+    assert weight.abs().sum() > 0
+    assert bias.abs().sum() > 0
+
+
+@available
+def test_other_types_are_computed_as_ever(pair, generator):
+    _, network = pair
+    images = torch.randn(1, 24, 4, 4, generator=generator).double()
+    assert torch.allclose(network.double()(images), by_hand(images, network[0]), atol=1e-12)
+
+
+@available
+def test_copies_and_files_hold_the_weights_once(pair, generator):
+    plain, network = pair
+    images = torch.randn(1, 24, 4, 4, generator=generator)
+    expected = network(images)
+    assert torch.equal(copy.deepcopy(network)(images), expected)
+    assert list(network.state_dict()) == list(plain.state_dict())
+    sizes = []
+    for one in pair:
+        file = io.BytesIO()
+        torch.save(one, file)
+        sizes.append(len(file.getvalue()))
+    assert sizes[1] < 1.2 * sizes[0]
+
+
+@available
+def test_only_pointwise_convolutions_are_packed():
+    others = nn.Sequential(
+        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(4, 4, 1, stride=2),
+        nn.Conv2d(4, 4, 1, padding=1),
+        nn.Conv2d(4, 4, 1, groups=2),
+        nn.Conv2d(4, 4, 1).double(),
+        nn.Linear(4, 4),
+    )
+    assert pack_pointwise(others) == 0
+
+
+def test_nothing_is_packed_where_torch_has_no_onednn(monkeypatch):
+    monkeypatch.setattr(packed, "_AVAILABLE", False)
+    network = nn.Sequential(nn.Conv2d(4, 4, 1))
+    assert pack_pointwise(network) == 0
+    assert type(network[0]) is nn.Conv2d
+
+
+def test_wrong_channels_are_refused_as_by_any_convolution(pair):
+    plain, network = pair
+    images = torch.zeros(1, 23, 4, 4)
+    for one in (plain, network):
+        with pytest.raises(RuntimeError):
+            one(images)
