@@ -5,6 +5,7 @@ unnormalized class scores. Subtracting the training mean, which the paper's netw
 expect to have been done, is the network's first layer.
 """
 
+import copy
 import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -160,6 +161,29 @@ def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -
     if name in _EFFICIENTNET_LITE:
         return _load_efficientnet_lite(name, pretrained)
     return _load_torchvision(name, pretrained)
+
+
+def copy_sharing_weights(network: nn.Module) -> nn.Module:
+    """Return a copy of a network whose weights are the network's own, in evaluation mode.
+
+    For whoever needs another mode, a hook or a rule: set on the copy, it is seen by nobody
+    else, whatever other threads do with the network at the time. Only the modules are
+    copied; their parameters, buffers and hooks are shared.
+    """
+    shared: dict[int, object] = {}
+    for module in network.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) or name.endswith("_hooks"):
+                shared[id(value)] = value
+        for value in (*module._parameters.values(), *module._buffers.values()):
+            shared[id(value)] = value
+    return copy.deepcopy(network, shared).eval()
+
+
+def in_evaluation_mode(network: nn.Module) -> nn.Module:
+    """Return a network itself, or if a part of it is in training mode `copy_sharing_weights`."""
+    trains = any(module.training for module in network.modules())
+    return copy_sharing_weights(network) if trains else network
 
 
 def network_names() -> list[str]:
