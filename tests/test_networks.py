@@ -11,7 +11,13 @@ from torch import nn
 from deepinside.class_score import top_classes
 from deepinside.images import fit_photo, load_photo
 from deepinside.inference.preparation import prepare
-from deepinside.networks import imagenet_class_names, load_network, network_names
+from deepinside.networks import (
+    copy_sharing_weights,
+    imagenet_class_names,
+    in_evaluation_mode,
+    load_network,
+    network_names,
+)
 from deepinside.saliency import image_gradient
 
 
@@ -286,3 +292,66 @@ def test_wrong_shape_is_answered_with_what_was_expected_and_got(network, shape, 
         network(torch.zeros(shape))
     assert "expected images of shape (N, 3, 224, 224)" in str(caught.value)
     assert f"got {shape}" in str(caught.value)
+
+
+# Copies that share weights
+
+
+class Remembers(nn.Module):
+    """A layer that keeps what it put out last: a tensor that cannot be copied."""
+
+    def forward(self, x):
+        self.last = x * 2
+        return self.last
+
+
+def modes(network):
+    return [module.training for module in network.modules()]
+
+
+def test_copy_has_the_same_weights_in_evaluation_mode_and_modules_of_its_own(generator):
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(Remembers(), nn.Dropout())
+    )
+    network[2].eval()
+    images = torch.rand(2, 3, 5, 5, generator=generator)
+    network(images)
+    before = modes(network)
+    twin = copy_sharing_weights(network)
+    assert not any(modes(twin))
+    for (name, values), (same, shared) in zip(
+        [*network.named_parameters(), *network.named_buffers()],
+        [*twin.named_parameters(), *twin.named_buffers()],
+        strict=True,
+    ):
+        assert name == same
+        assert values is shared
+    assert set(map(id, network.modules())).isdisjoint(map(id, twin.modules()))
+    twin[0].register_forward_hook(lambda *_: 1 / 0)
+    statistics = network[1].running_mean.clone()
+    assert modes(network) == before
+    assert copy_sharing_weights(network)(images).equal(network.eval()(images))
+    assert network[1].running_mean.equal(statistics)
+
+
+def test_caller_s_hooks_are_called_in_the_copy(generator):
+    network, called = nn.Sequential(nn.Conv2d(3, 4, 3)), []
+    network[0].register_forward_hook(lambda *_: called.append(1))
+    copy_sharing_weights(network)(torch.rand(1, 3, 5, 5, generator=generator))
+    assert called == [1]
+
+
+def test_network_that_is_in_evaluation_mode_is_its_own_copy():
+    network = nn.Sequential(nn.Dropout(), nn.ReLU())
+    assert in_evaluation_mode(network.eval()) is network
+    network[0].train()
+    assert not any(modes(in_evaluation_mode(network)))
+    assert modes(network) == [False, True, False]
+
+
+def test_layers_that_stand_twice_stand_twice_in_the_copy():
+    network = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
+    network.append(network[0])
+    twin = copy_sharing_weights(network)
+    assert twin[0] is twin[2]
+    assert twin[0] is not network[0]

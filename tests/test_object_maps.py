@@ -1,7 +1,9 @@
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
+from torch import nn
 
 from deepinside.class_score import class_score
 from deepinside.images import load_photo, squash_photo
@@ -27,22 +29,20 @@ def hooks(network):
 def test_a_layer_that_changes_nothing_gives_the_papers_map(network, four_images):
     """Taken before the first convolution, the measure is the saliency map of the input."""
     shadow = copy.deepcopy(network)
-    shadow.layers.before = torch.nn.Identity()
-    forward = shadow.layers.forward
-    shadow.layers.forward = lambda images: forward(shadow.layers.before(images))
+    shadow.layers = nn.Sequential(OrderedDict(before=nn.Identity(), others=shadow.layers))
     classes = [281, 967, 657, 665]
-    (one,) = stage_saliency(shadow, four_images, classes, ["before"])
+    (one,) = stage_saliency(shadow, four_images, classes, ["layers.before"])
     expected = saliency_map(network, four_images, classes) * (128 / 255)
     torch.testing.assert_close(one, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_stage_saliency_is_the_derivative_of_the_score(network, fitted):
     """A step of one activation changes the score by the gradient, whose magnitude is the map."""
-    image, (name,) = fitted["coffee"][None], ["blocks.3"]
+    image, (name,) = fitted["coffee"][None], ["layers.blocks.3"]
     (one,) = stage_saliency(network, image, [967], [name])
     row, column = divmod(one[0].argmax().item(), one.shape[2])
     changes = []
-    module = dict(network.layers.named_modules())[name]
+    module = network.get_submodule(name)
     for channel in range(80):
         scores = []
         for step in (1e-2, -1e-2):
@@ -98,15 +98,15 @@ def test_nothing_is_left_in_the_network(network, fitted, coffee):
     object_maps(network, [coffee], 967, scales=[1])
     with pytest.raises(RuntimeError):
         # the scores do not depend on what a layer of another pass returned
-        stage_saliency(network, fitted["coffee"][None, :, :0], [967], ["blocks.1"])
+        stage_saliency(network, fitted["coffee"][None, :, :0], [967], ["layers.blocks.1"])
     assert hooks(network) == before
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_stages_of_other_networks(network, digits_network):
-    assert stage_names(network) == [f"blocks.{i}" for i in range(1, 7)]
+    assert stage_names(network) == [f"layers.blocks.{i}" for i in range(1, 7)]
     before = hooks(digits_network)
-    assert stage_names(digits_network) == ["4", "5"]
+    assert stage_names(digits_network) == ["layers.4", "layers.5"]
     assert hooks(digits_network) == before
 
 
@@ -134,3 +134,20 @@ def test_squashed_photo_keeps_all_of_it():
     assert squashed[:, :, 11:].min() > 0.9
     with pytest.raises(ValueError, match="photo of shape"):
         squash_photo(photo[0], (20, 20))
+
+
+def test_maps_are_those_of_evaluation_mode(network, fitted):
+    images, names = fitted["coffee"][None], ["layers.blocks.2", "layers.blocks.5"]
+    expected = stage_saliency(network, images, [967], names)
+    training = copy.deepcopy(network)
+    training.layers.conv_head = nn.Sequential(nn.Dropout(0.5), training.layers.conv_head)
+    training.train()
+    for stage, other in zip(stage_saliency(training, images, [967], names), expected, strict=True):
+        assert stage.equal(other)
+    assert all(module.training for module in training.modules())
+
+
+def test_layers_come_in_the_order_that_is_asked_for(network, fitted):
+    images, names = fitted["coffee"][None], ["layers.blocks.5", "layers.blocks.2"]
+    sizes = [stage.shape[1:] for stage in stage_saliency(network, images, [967], names)]
+    assert sizes == [(7, 7), (28, 28)]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepinside.inference.preparation import evaluation_mode
+from deepinside.networks import in_evaluation_mode
 
 Target = int | str | Sequence[int | str] | Tensor | None
 
@@ -87,6 +87,25 @@ def class_index(target: int | str, class_names: Sequence[str]) -> int:
     return _checked_index(target, len(class_names))
 
 
+def class_indices(target: Target, count: int, class_names: Sequence[str]) -> list[int]:
+    """Return the class index of each of `count` images, of a target that names one or all.
+
+    Raises
+    ------
+    ValueError
+        As `class_index`, or if the target has another number of classes.
+    """
+    if isinstance(target, Tensor):
+        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+            raise ValueError(f"expected class indices of an integer type, got {target.dtype}")
+        target = target.tolist()
+    if isinstance(target, str) or not hasattr(target, "__len__") or getattr(target, "ndim", 1) == 0:
+        return [class_index(target, class_names)] * count
+    if len(target) != count:
+        raise ValueError(f"expected one class or {count}, one for each image; got {len(target)}")
+    return [class_index(index_or_name, class_names) for index_or_name in target]
+
+
 def check_images(network: nn.Module, images: Tensor) -> None:
     """Raise a ValueError unless `images` is a finite batch in the network's type."""
     if not isinstance(images, Tensor):
@@ -127,9 +146,8 @@ def _scores_and_classes(
     names = getattr(network, "class_names", None)
     if target is not None and names:
         # known before the pass: a wrong target costs nothing
-        target = _class_indices(target, len(images), names)
-    with evaluation_mode(network):
-        scores = network(images)
+        target = class_indices(target, len(images), names)
+    scores = in_evaluation_mode(network)(images)
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(
@@ -138,20 +156,8 @@ def _scores_and_classes(
     if target is None:
         return scores, scores.detach().argmax(1)
     if not names:
-        target = _class_indices(target, len(images), [str(c) for c in range(scores.shape[1])])
+        target = class_indices(target, len(images), [str(c) for c in range(scores.shape[1])])
     return scores, torch.tensor(target, device=scores.device)
-
-
-def _class_indices(target: Target, count: int, class_names: Sequence[str]) -> list[int]:
-    if isinstance(target, Tensor):
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise ValueError(f"expected class indices of an integer type, got {target.dtype}")
-        target = target.tolist()
-    if isinstance(target, str) or not hasattr(target, "__len__") or getattr(target, "ndim", 1) == 0:
-        return [class_index(target, class_names)] * count
-    if len(target) != count:
-        raise ValueError(f"expected one class or {count}, one for each image; got {len(target)}")
-    return [class_index(one, class_names) for one in target]
 
 
 def _named_class(name: str, class_names: Sequence[str]) -> int:

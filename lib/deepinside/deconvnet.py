@@ -7,32 +7,44 @@ the signal r coming back, do they differ: the gradient passes ``r * 1(x > 0)``, 
 rules for ReLU, and no more.
 """
 
-import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import reduce
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.autograd.graph import Node, get_gradient_edge
 
 from deepinside.class_score import Target, check_images, class_score
-from deepinside.inference.preparation import evaluation_mode
+from deepinside.networks import copy_sharing_weights, in_evaluation_mode
 
-RULES = ("gradient", "deconvnet", "guided")
+# what a ReLU passes on of the signal r, where x_open is 1(x > 0) and r_open is 1(r > 0)
+_PASSED_ON: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "gradient": lambda r, x_open, r_open: r * x_open,
+    "deconvnet": lambda r, x_open, r_open: r * r_open,
+    "guided": lambda r, x_open, r_open: r * x_open * r_open,
+}
+RULES = tuple(_PASSED_ON)
 
 Position = tuple[int, int] | Sequence[tuple[int, int]] | str | None
 
-# how autograd names the backward of a ReLU that is a call and no module ...
-_UNREACHED = re.compile(
-    "(relu|hardtanh|clamp|clampmin|clampmax|leakyrelu|prelukernel|rreluwithnoise|threshold"
-    "|maximum|where)backward.*"
+# how autograd names what is linear for a given image: a signal passes it under every rule alike
+_LINEAR = re.compile(
+    "(Add|Sub|Rsub|Neg|Sum|Mean|Clone|ToCopy|Copy|Alias|View|UnsafeView|ReshapeAlias|Permute|T"
+    "|Transpose|Expand|Repeat|Squeeze|Unsqueeze|Slice|Select|Split|SplitWithSizes|Unbind|Stack|Cat"
+    "|Flip|Roll|Gather|IndexSelect|ConstantPadNd|ReflectionPad2D|ReplicationPad2D|PixelShuffle"
+    "|PixelUnshuffle|Im2Col|Col2Im|AsStrided|Upsample(Nearest|Bilinear|Bicubic)2D|AvgPool2D"
+    "|(Mkldnn)?AdaptiveAvgPool2D|MaxPool2DWithIndices|AdaptiveMaxPool2D|Amax|Max"
+    r"|(Native|Cudnn|Miopen)BatchNorm)Backwards?\d*"
 )
-# ... and of what has no DeconvNet rule at all
-_WITHOUT_RULE = re.compile(
-    "(gelu|silu|mish|elu|celu|glu|hardswish|hardsigmoid|sigmoid|logsigmoid|tanh|softplus"
-    "|softshrink|hardshrink|softmax|logsoftmax|erf|exp|abs|scaleddotproduct.*)backward.*"
+# ... and what is linear in each of its two factors
+_PRODUCT = re.compile(
+    r"(Mul|Div|Mm|Mv|Bmm|Addmm|Baddbmm|Linear|(Mkldnn|Cudnn|Miopen)?Convolution)Backward\d*"
+)
+# ... and a ReLU that is a call and no module
+_RELU_CALL = re.compile(
+    "(Relu|Hardtanh|Clamp|ClampMin|ClampMax|LeakyRelu|PreluKernel|RreluWithNoise|Threshold"
+    r"|Maximum|Where)Backward\d*"
 )
 
 
@@ -65,11 +77,12 @@ def pseudo_gradient(
         the signal passes an activation that has no such rule, or a ReLU that is no module.
     """
     _check(network, images, rule, layer)
-    with _recording(network, rule, layer) as (record, outputs):
-        images = record(images)
+    network, outputs = _with_rule(network, rule, layer)
+    with torch.inference_mode(False), torch.enable_grad():
+        images = images.detach().clone().requires_grad_()
         score = class_score(network, images, target).sum()
         goal = images if layer is None else _only(outputs, layer)
-        _check_path(score, goal, rule)
+        _check_way(network, score, goal, rule)
         return torch.autograd.grad(score, goal)[0]
 
 
@@ -109,14 +122,14 @@ def reconstruction(
         raise ValueError(f"expected a start of 'activations' or 'ones', got {start!r}")
     if position is not None and channel is None:
         raise ValueError(f"expected a channel for the position, got only position={position!r}")
-    with _recording(network, rule, layer) as (record, outputs):
-        images = record(images)
-        with evaluation_mode(network):
-            network(images)
+    network, outputs = _with_rule(network, rule, layer)
+    with torch.inference_mode(False), torch.enable_grad():
+        images = images.detach().clone().requires_grad_()
+        network(images)
         output = _only(outputs, layer)
         chosen = _chosen(output.detach(), layer, channel, position)
         signal = chosen if start == "ones" else chosen * output.detach()
-        _check_path(output, images, rule)
+        _check_way(network, output, images, rule)
         return torch.autograd.grad(output, images, signal)[0]
 
 
@@ -125,8 +138,8 @@ def relu_backward(
 ) -> Tensor:
     """Return what a ReLU with input x passes on of the signal that comes back, as `signal`.
 
-    Written once with the factor ``f(v) = 1 where v > 0, else slope``: the gradient is
-    ``r * f(x)``, DeconvNet ``r * f(r)``, guided ``r * f(x) * f(r)``. ReLU has slope 0.
+    The gradient is ``r * f(x)``, DeconvNet ``r * f(r)``, guided ``r * f(x) * f(r)``, where
+    ``f(v) = 1 where v > 0, else slope``. ReLU has slope 0.
 
     Parameters
     ----------
@@ -138,14 +151,10 @@ def relu_backward(
         or above it. The signal is measured in other units than x, so it is not clipped there.
     """
     _check_rule(rule)
-    factors = []
-    if rule != "gradient":
-        factors.append(_factor(signal, slope))
-    if rule != "deconvnet":
-        factors.append(_factor(x, slope))
-        if upper is not None:
-            factors.append(x < upper)
-    return signal * reduce(operator.mul, factors)
+    x_open = _open(x, slope)
+    if upper is not None:
+        x_open = x_open * (x < upper)
+    return _PASSED_ON[rule](signal, x_open, _open(signal, slope))
 
 
 def relu_shape(module: nn.Module) -> tuple[float | Tensor, float | None] | None:
@@ -165,6 +174,8 @@ def relu_shape(module: nn.Module) -> tuple[float | Tensor, float | None] | None:
 
 class _RuledReLU(torch.autograd.Function):
     """The activation's own forward pass, with another rule for the way back."""
+
+    has_rule = True
 
     @staticmethod
     def forward(
@@ -190,18 +201,18 @@ class _RuledReLU(torch.autograd.Function):
         return passed, None, None, None, None
 
 
-def _factor(values: Tensor, slope: float | Tensor) -> Tensor:
-    positive = values > 0
+def _open(values: Tensor, slope: float | Tensor) -> Tensor:
+    """Return 1 where values are above 0, else the slope."""
     is_plain = isinstance(slope, float) and slope == 0
-    return positive if is_plain else torch.where(positive, 1.0, slope)
+    return values > 0 if is_plain else torch.where(values > 0, 1.0, slope)
 
 
-@contextmanager
-def _recording(
-    network: nn.Module, rule: str, layer: str | None
-) -> Iterator[tuple[Callable[[Tensor], Tensor], list[Tensor]]]:
-    """Give each ReLU the rule and note the layer's outputs; leave all as it was afterwards."""
+def _with_rule(network: nn.Module, rule: str, layer: str | None) -> tuple[nn.Module, list[Tensor]]:
+    """Return a copy whose ReLUs have the rule, and the list that gets the layer's outputs."""
     outputs: list[Tensor] = []
+    if rule == "gradient" and layer is None:
+        return in_evaluation_mode(network), outputs
+    network = copy_sharing_weights(network)
 
     def note(module: nn.Module, given: tuple, output: Tensor) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim not in (2, 4):
@@ -214,29 +225,18 @@ def _recording(
         # what follows may work in place, and shall do so on a copy
         return output.clone()
 
-    hook, replaced = None, []
-    try:
-        if layer is not None:
-            hook = network.get_submodule(layer).register_forward_hook(note)
-        if rule != "gradient":
-            for module in network.modules():
-                if relu_shape(module) is not None:
-                    replaced.append((module, module.__dict__.get("forward")))
-                    module.forward = _ruled(module, rule)
-        with torch.inference_mode(False), torch.enable_grad():
-            yield lambda images: images.detach().clone().requires_grad_(), outputs
-    finally:
-        if hook is not None:
-            hook.remove()
-        for module, own in reversed(replaced):
-            if own is None:
-                del module.forward
-            else:
-                module.forward = own
+    if layer is not None:
+        network.get_submodule(layer).register_forward_hook(note)
+    for module in network.modules() if rule != "gradient" else ():
+        shape = relu_shape(module)
+        if shape is not None:
+            module.forward = _ruled(module.forward, rule, *shape)
+    return network, outputs
 
 
-def _ruled(module: nn.Module, rule: str) -> Callable[[Tensor], Tensor]:
-    activation, (slope, upper) = module.forward, relu_shape(module)
+def _ruled(
+    activation: Callable[[Tensor], Tensor], rule: str, slope: float | Tensor, upper: float | None
+) -> Callable[[Tensor], Tensor]:
     return lambda x: _RuledReLU.apply(x, activation, rule, slope, upper)
 
 
@@ -262,28 +262,84 @@ def _only(outputs: list[Tensor], layer: str) -> Tensor:
     return outputs[0]
 
 
-def _check_path(start: Tensor, goal: Tensor, rule: str) -> None:
-    """Raise if the way from `start` back to `goal` passes what the rule does not cover."""
+def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> None:
+    """Raise if the way from `start` back to `goal` passes what the rule does not cover.
+
+    What is known to be linear is admitted; all else is refused, as a rule that is not applied
+    gives the plain gradient without a word.
+    """
     if rule == "gradient":
         return
-    seen, waiting = {goal.grad_fn}, [start.grad_fn]
-    while waiting:
-        step = waiting.pop()
-        if step is None or step in seen:
-            continue
-        seen.add(step)
-        waiting += [before for before, _ in step.next_functions]
-        if _UNREACHED.fullmatch(step.name().lower()):
+    steps = _steps_between(start, goal)
+    if not steps:
+        raise ValueError(f"expected what depends on the image, got a constant {tuple(start.shape)}")
+    own = _storages(network)
+    for step, inputs in steps.items():
+        name = step.name()
+        if _RELU_CALL.fullmatch(name):
             raise ValueError(
                 f"expected every ReLU to be a module that the rule {rule!r} can reach, got one "
-                f"that is a call ({step.name()}): use nn.ReLU in place of F.relu, or the rule "
-                "'gradient'"
+                f"that is a call ({name}): use nn.ReLU in place of F.relu, or the rule 'gradient'"
             )
-        if _WITHOUT_RULE.fullmatch(step.name().lower()):
+        if not (
+            getattr(getattr(type(step), "_forward_cls", None), "has_rule", False)
+            or (_LINEAR.fullmatch(name) and not getattr(step, "_saved_training", False))
+            or (_PRODUCT.fullmatch(name) and _is_by_a_constant(step, inputs, own))
+        ):
             raise ValueError(
-                f"expected no activations but kinds of ReLU for the rule {rule!r}, which has no "
-                f"meaning elsewhere; got {step.name()}: the rule 'gradient' works for all"
+                f"expected no activations but kinds of ReLU, and else what is linear, for the rule "
+                f"{rule!r}, which has no meaning elsewhere; got {name}: the rule 'gradient' works "
+                "for all"
             )
+
+
+def _steps_between(start: Tensor, goal: Tensor) -> dict[Node, list[int]]:
+    """Return each operation after `goal` up to `start`, and which of its inputs depend on it."""
+    end, read_by = get_gradient_edge(goal).node, {}
+    waiting = [start.grad_fn] if start.grad_fn is not None else []
+    seen = {end, *waiting}
+    while waiting:
+        step = waiting.pop()
+        for place, (source, _) in enumerate(step.next_functions):
+            if source is None:
+                continue
+            read_by.setdefault(source, []).append((step, place))
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    steps: dict[Node, list[int]] = {}
+    waiting = [end]
+    while waiting:
+        for step, place in read_by.get(waiting.pop(), ()):
+            if step not in steps:
+                waiting.append(step)
+            steps.setdefault(step, []).append(place)
+    return steps
+
+
+def _is_by_a_constant(step: Node, inputs: list[int], own: set[int]) -> bool:
+    """Return whether only one factor depends on the image; a mask made from it does, too."""
+    if len(inputs) > 1:
+        return False
+    if not step.name().startswith(("Mul", "Div")):
+        return True
+    factor = step._saved_self if inputs == [1] else step._saved_other
+    return _is_number(factor) or factor.untyped_storage().data_ptr() in own
+
+
+def _is_number(factor: Tensor) -> bool:
+    """Return whether autograd keeps a number of Python here, which promotes no other's type."""
+    narrow = torch.float16 if factor.is_floating_point() else torch.int8
+    promoted = torch.result_type(torch.zeros((), dtype=narrow), factor)
+    return factor.ndim == 0 and factor.dtype != torch.bool and promoted == narrow
+
+
+def _storages(network: nn.Module) -> set[int]:
+    """Return where the network's parameters and buffers lie in memory."""
+    return {
+        values.untyped_storage().data_ptr()
+        for values in (*network.parameters(), *network.buffers())
+    }
 
 
 def _chosen(
@@ -294,7 +350,7 @@ def _chosen(
         return torch.ones_like(output)
     count, channels = output.shape[:2]
     each = _one_each(channel, count, "channel")
-    if not all(isinstance(one, int) and 0 <= one < channels for one in each):
+    if not all(isinstance(index, int) and 0 <= index < channels for index in each):
         raise ValueError(f"expected a channel of {layer!r} from 0 to {channels - 1}, got {channel}")
     chosen, images = torch.zeros_like(output), range(count)
     if position is None:
@@ -309,7 +365,7 @@ def _chosen(
         best = output[images, each].flatten(1).argmax(1)
         rows, columns = best // width, best % width
     else:
-        rows, columns = (_one_each(one, count, "position") for one in _split(position))
+        rows, columns = (_one_each(axis, count, "position") for axis in _split(position))
         for row, column in zip(rows, columns, strict=True):
             if not (0 <= row < height and 0 <= column < width):
                 raise ValueError(

@@ -164,24 +164,28 @@ def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -
 
 
 def copy_sharing_weights(network: nn.Module) -> nn.Module:
-    """Return a copy of a network whose weights are the network's own, in evaluation mode.
+    """Return a copy of a network with the network's own weights, in evaluation mode.
 
     For whoever needs another mode, a hook or a rule: set on the copy, it is seen by nobody
-    else, whatever other threads do with the network at the time. Only the modules are
-    copied; their parameters, buffers and hooks are shared.
+    else, whatever other threads do with the network at the time. Parameters and buffers are
+    shared; the modules, and the lists of their hooks, are copied.
     """
-    shared: dict[int, object] = {}
+    kept: dict[int, object] = {}
     for module in network.modules():
-        for name, value in vars(module).items():
-            if isinstance(value, Tensor) or name.endswith("_hooks"):
-                shared[id(value)] = value
-        for value in (*module._parameters.values(), *module._buffers.values()):
-            shared[id(value)] = value
-    return copy.deepcopy(network, shared).eval()
+        values = list(vars(module).items())
+        kept |= {id(hooks): hooks.copy() for name, hooks in values if name.endswith("_hooks")}
+        tensors = [value for _, value in values if isinstance(value, Tensor)]
+        tensors += [*module._parameters.values(), *module._buffers.values()]
+        kept |= {id(tensor): tensor for tensor in tensors}
+    return copy.deepcopy(network, kept).eval()
 
 
 def in_evaluation_mode(network: nn.Module) -> nn.Module:
-    """Return a network itself, or if a part of it is in training mode `copy_sharing_weights`."""
+    """Return a network itself, or if any part of it is in training mode a copy that is not.
+
+    The copy is that of `copy_sharing_weights`: to switch the network itself to and fro would
+    switch it under whoever else is using it.
+    """
     trains = any(module.training for module in network.modules())
     return copy_sharing_weights(network) if trains else network
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from deepinside.class_score import Target, check_images, class_score, target_classes
 from deepinside.images import View, crop, lay_back, resize_photo
-from deepinside.inference.preparation import evaluation_mode
-from deepinside.networks import Network
+from deepinside.networks import Network, in_evaluation_mode
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16
@@ -138,13 +137,13 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
     whole = View(tuple(photo.shape[1:]), tuple(resized.shape[1:]), 0, 0, tuple(resized.shape[1:]))
     views = _crop_views(whole, network.input_size)
     crops = torch.stack([crop(resized, view) for view in views])
-    crops = torch.cat([crops, crops.flip(-1)])
+    passes = torch.cat([crops, crops.flip(-1)]).split(_IMAGES_A_PASS)
+    evaluated = in_evaluation_mode(network)
     if target is None:
-        with torch.no_grad(), evaluation_mode(network):
-            scores = torch.cat([network(part) for part in crops.split(_IMAGES_A_PASS)])
-        target = scores.mean(0).argmax().item()
-    passes = crops.split(_IMAGES_A_PASS)
-    maps = torch.cat([saliency_map(network, part, target) for part in passes])
+        with torch.no_grad():
+            scores = torch.cat([evaluated(part) for part in passes])
+        target = int(scores.mean(0).argmax())
+    maps = torch.cat([saliency_map(evaluated, part, target) for part in passes])
     straight, mirrored = maps.chunk(2)
     total, shown = torch.zeros_like(resized[0]), torch.zeros_like(resized[0])
     for view, pair in zip(views, straight + mirrored.flip(-1), strict=True):

@@ -11,7 +11,7 @@ from deepinside.inference import packed
 from deepinside.inference.packed import PackedConv2d, pack_pointwise
 
 available = pytest.mark.skipif(
-    not packed._AVAILABLE, reason="this torch comes without oneDNN: nothing is packed"
+    not packed._available(), reason="this torch has no such operators: nothing is packed"
 )
 
 
@@ -67,6 +67,9 @@ def test_forward_and_backward_equal_the_sum_by_hand(pair, generator, memory_form
     [
         lambda network: nn.init.normal_(network[0].weight),
         lambda network: network[0].weight.data.normal_(),
+        lambda network: network[0].weight.data[17].zero_(),
+        lambda network: network[0].weight.data[39, 23].add_(0.1),
+        lambda network: network[0].weight.numpy()[3].fill(0),
         lambda network: setattr(network[0].weight, "data", torch.randn(40, 24, 1, 1)),
         lambda network: setattr(
             network[0], "weight", nn.Parameter(torch.ones(40, 24, 1, 1), False)
@@ -75,7 +78,16 @@ def test_forward_and_backward_equal_the_sum_by_hand(pair, generator, memory_form
             {"0.weight": torch.randn(40, 24, 1, 1), "0.bias": torch.randn(40)}
         ),
     ],
-    ids=["init", "data in place", "data replaced", "parameter replaced", "state dict"],
+    ids=[
+        "init",
+        "data in place",
+        "a filter",
+        "a weight",
+        "numpy",
+        "data replaced",
+        "parameter replaced",
+        "state dict",
+    ],
 )
 def test_changed_weights_are_used_at_once(pair, generator, change):
     _, network = pair
@@ -128,9 +140,9 @@ def test_copies_and_files_hold_the_weights_once(pair, generator):
     assert torch.equal(copy.deepcopy(network)(images), expected)
     assert list(network.state_dict()) == list(plain.state_dict())
     sizes = []
-    for one in pair:
+    for convolution in pair:
         file = io.BytesIO()
-        torch.save(one, file)
+        torch.save(convolution, file)
         sizes.append(len(file.getvalue()))
     assert sizes[1] < 1.2 * sizes[0]
 
@@ -148,16 +160,55 @@ def test_only_pointwise_convolutions_are_packed():
     assert pack_pointwise(others) == 0
 
 
-def test_nothing_is_packed_where_torch_has_no_onednn(monkeypatch):
-    monkeypatch.setattr(packed, "_AVAILABLE", False)
+@pytest.fixture
+def without_operators(monkeypatch):
+    """A torch whose private operators are there and fail when they are called."""
+
+    def fails(*_):
+        raise TypeError("got an unexpected argument")
+
+    monkeypatch.setattr(packed.torch.ops.mkldnn, "_convolution_pointwise", fails, raising=False)
+    packed._available.cache_clear()
+    yield
+    packed._available.cache_clear()
+
+
+def test_nothing_is_packed_where_torch_has_no_such_operators(without_operators):
     network = nn.Sequential(nn.Conv2d(4, 4, 1))
     assert pack_pointwise(network) == 0
     assert type(network[0]) is nn.Conv2d
 
 
+@available
+def test_operators_that_fail_later_are_done_without(pair, generator, request):
+    _, network = pair
+    images = torch.randn(2, 24, 4, 4, generator=generator)
+    signal = torch.randn(2, 40, 4, 4, generator=generator)
+    leaf = images.clone().requires_grad_()
+    under_way = network(leaf)
+    request.getfixturevalue("without_operators")
+    back = torch.einsum("oc,nohw->nchw", network[0].weight[:, :, 0, 0], signal)
+    assert torch.allclose(network(images).double(), by_hand(images, network[0]), atol=1e-5)
+    assert torch.allclose(gradient(network, images, signal), back, atol=1e-4)
+    got = torch.autograd.grad((under_way * signal).sum(), leaf)[0]
+    assert torch.allclose(got, back, atol=1e-4)
+
+
+@available
+def test_a_copy_has_the_pack_of_its_own_weights(pair, generator):
+    _, network = pair
+    images = torch.randn(1, 24, 4, 4, generator=generator)
+    expected = network(images)
+    other = copy.deepcopy(network)
+    assert other[0]._pack is network[0]._pack
+    other[0].weight.data.zero_()
+    assert torch.allclose(other(images), other[0].bias[:, None, None].expand(40, 4, 4))
+    assert network(images).equal(expected)
+
+
 def test_wrong_channels_are_refused_as_by_any_convolution(pair):
     plain, network = pair
     images = torch.zeros(1, 23, 4, 4)
-    for one in (plain, network):
+    for convolution in (plain, network):
         with pytest.raises(RuntimeError):
-            one(images)
+            convolution(images)

@@ -7,7 +7,6 @@ from torch import nn
 
 from deepinside.inference.packed import PackedConv2d
 from deepinside.inference.preparation import (
-    evaluation_mode,
     fold_batch_norm,
     make_padding_static,
     prepare,
@@ -204,26 +203,6 @@ def test_prepare_refuses_a_changed_function(last):
     with pytest.raises(RuntimeError, match=r"preparing Sequential changed its scores: .* got"):
         prepare(layers, image=torch.rand(1, 3, 2, 2))
     assert all(module.training for module in layers.modules())
-
-
-def modes(network):
-    return [module.training for module in network.modules()]
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_evaluation_mode_gives_each_module_its_own_mode_back(fails):
-    network = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm2d(1), nn.ReLU())).train()
-    network[1][0].eval()
-    before = modes(network)
-    assert set(before) == {True, False}
-    try:
-        with evaluation_mode(network):
-            assert not any(modes(network))
-            if fails:
-                raise KeyError("from within")
-    except KeyError:
-        assert fails
-    assert modes(network) == before
 
 
 @pytest.mark.parametrize("length", [9, 12, 17])

@@ -1,76 +1,46 @@
 """Pointwise convolutions whose weights are laid out once for the processor's vector units.
 
 oneDNN, which computes torch's convolutions on a CPU, rearranges the weights at each call
-and, for a single image on one thread, is not even asked. For the 1 x 1 convolutions of a
-small network this costs up to half of their time. A frozen network's weights stay as they
-are, so they are rearranged once: for the forward pass, and transposed for the backward.
+and, for a single image on one thread, is not even asked. A frozen network's weights stay as
+they are, so they are rearranged once: for the forward pass, and transposed for the backward.
+The operators for it are torch's own, but private: where a call of one fails, the convolution
+is computed as any other.
 """
 
-from typing import Any
+from contextlib import suppress
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-_AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(
-    torch.ops.mkldnn, "_convolution_pointwise"
-)
 # stride, padding, dilation and groups of a pointwise convolution
 _POINTWISE = ([0, 0], [1, 1], [1, 1], 1)
-_SAMPLES = 16
 
 
 class PackedConv2d(nn.Conv2d):
     """A frozen 1 x 1 convolution; the same function as the `nn.Conv2d` it was made from.
 
-    Where the packed weights do not serve (another device or type, weights that require a
-    gradient, tracing) it computes as any `nn.Conv2d`.
+    Where packed weights do not serve (another device or type, weights that require a
+    gradient, tracing) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
+    through ``.data``: they are compared with those that were packed at each call.
     """
 
-    _packed: tuple[Tensor, Tensor] | None = None
+    _pack: "_Pack | None"
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of (N, C, H, W)."""
-        weight = self.weight
-        if (
-            input.dtype is not torch.float32
-            or weight.dtype is not torch.float32
-            or not (input.is_cpu and weight.is_cpu)
-            or weight.requires_grad
-            or (self.bias is not None and self.bias.requires_grad)
-            or not torch.backends.mkldnn.enabled
-            or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
-        ):
+        if not _serves(input, self.weight, self.bias):
             return super().forward(input)
-        if self._packed is None or self._changed():
-            self._pack(list(input.shape))
-        return _Pointwise.apply(input, weight, self.bias, *self._packed)
-
-    def _pack(self, size: list[int]) -> None:
-        weight = self.weight.detach().contiguous()
-        transposed = weight.transpose(0, 1).contiguous()
-        pack = torch.ops.mkldnn._reorder_convolution_weight
-        self._packed = (
-            pack(weight, *_POINTWISE, size),
-            pack(transposed, *_POINTWISE, [size[0], self.out_channels, *size[2:]]),
-        )
-        self._packed_from = (self.weight.data_ptr(), self.weight._version)
-        self._watched = self.weight.detach().flatten()[:: max(1, weight.numel() // _SAMPLES)]
-        self._watched_values = self._watched.clone()
-
-    def _changed(self) -> bool:
-        # changes in place count up the version, but not those made through `.data`
-        made_from = (self.weight.data_ptr(), self.weight._version)
-        return made_from != self._packed_from or not torch.equal(
-            self._watched, self._watched_values
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the packed weights out of copies and files: they are made when needed."""
-        made = ("_packed", "_watched")
-        return {key: value for key, value in self.__dict__.items() if not key.startswith(made)}
+        try:
+            pack = self._pack
+            if pack is None or not pack.holds(self.weight):
+                # one assignment, so that other threads see the old pack or the new one
+                self._pack = pack = _Pack(self.weight, input.shape)
+            return _Pointwise.apply(input, self.weight, self.bias, pack)
+        except Exception:  # whatever becomes of a private operator; what is wrong with the input,
+            return super().forward(input)  # the public one says
 
 
 def pack_pointwise(network: nn.Module) -> int:
@@ -79,49 +49,118 @@ def pack_pointwise(network: nn.Module) -> int:
     Returns
     -------
     int
-        How many convolutions were turned: 0 where torch comes without oneDNN.
+        How many convolutions were turned: 0 where torch has no such operators.
     """
-    if not _AVAILABLE:
+    if not _available():
         return 0
-    found = [module for module in network.modules() if type(module) is nn.Conv2d]
-    found = [module for module in found if _is_pointwise(module)]
+    found = [module for module in network.modules() if _is_pointwise(module)]
     for module in found:
         module.__class__ = PackedConv2d
+        # set now, as attributes that appear later would disturb who copies the network
+        module._pack = None
     return len(found)
 
 
-def _is_pointwise(convolution: nn.Conv2d) -> bool:
+class _Pack:
+    """A convolution's weights as oneDNN wants them, and as they were when packed."""
+
+    def __init__(self, weight: Tensor, size: torch.Size) -> None:
+        weight = weight.detach()
+        pack = torch.ops.mkldnn._reorder_convolution_weight
+        outputs, inputs = weight.shape[:2]
+        transposed = weight.transpose(0, 1).contiguous()
+        self.bits = _bits(weight).clone()
+        self.forward = pack(weight.contiguous(), *_POINTWISE, [size[0], inputs, *size[2:]])
+        self.backward = pack(transposed, *_POINTWISE, [size[0], outputs, *size[2:]])
+
+    def holds(self, weight: Tensor) -> bool:
+        """Return whether the weights are, to the bit, those that were packed."""
+        return torch.equal(_bits(weight.detach()), self.bits)
+
+    def __deepcopy__(self, memo: dict) -> "_Pack":
+        """Return the pack itself: it is never changed, and holds for all equal weights."""
+        return self
+
+    def __reduce__(self) -> tuple:
+        """Leave the pack out of files: it is made again when needed."""
+        return (_no_pack, ())
+
+
+def _no_pack() -> None:
+    return None
+
+
+def _bits(weight: Tensor) -> Tensor:
+    """Return float32 weights as integers, two in one where possible, as these compare fast."""
+    flat = weight.flatten()
+    return flat.view(torch.int32 if flat.numel() % 2 else torch.int64)
+
+
+def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Return whether a convolution can be computed by packed weights."""
     return (
-        convolution.kernel_size == (1, 1)
-        and convolution.stride == (1, 1)
-        and convolution.padding == (0, 0)
-        and convolution.groups == 1
-        and convolution.weight.dtype == torch.float32
+        images.dtype is torch.float32
+        and weight.dtype is torch.float32
+        and images.is_cpu
+        and weight.is_cpu
+        and not weight.requires_grad
+        and (bias is None or not bias.requires_grad)
+        and torch.backends.mkldnn.enabled
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Conv2d
+        and module.kernel_size == (1, 1)
+        and module.stride == (1, 1)
+        and module.padding == (0, 0)
+        and module.groups == 1
+        and module.weight.dtype == torch.float32
     )
 
 
 class _Pointwise(torch.autograd.Function):
     """A convolution by packed weights, whose backward is one by the transposed weights."""
 
+    # `deconvnet` admits no function of which it does not know that it is linear
+    has_rule = True
+
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        images: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        packed: Tensor,
-        transposed: Tensor,
+        ctx: FunctionCtx, images: Tensor, weight: Tensor, bias: Tensor | None, pack: _Pack
     ) -> Tensor:
-        ctx.weight, ctx.transposed = weight, transposed
-        return _convolve(images, packed, bias)
+        ctx.weight, ctx.pack = weight, pack
+        return _convolve(images, pack.forward, bias)
 
     @staticmethod
     def backward(ctx: FunctionCtx, signal: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # asked for a derivative of the derivative
-            return F.conv_transpose2d(signal, ctx.weight), None, None, None, None
-        return _convolve(signal, ctx.transposed, None), None, None, None, None
+        back = None
+        if not torch.is_grad_enabled():  # else asked for a derivative of the derivative
+            with suppress(Exception):  # as in `PackedConv2d.forward`
+                back = _convolve(signal, ctx.pack.backward, None)
+        return F.conv_transpose2d(signal, ctx.weight) if back is None else back, None, None, None
 
 
 def _convolve(images: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     convolution = torch.ops.mkldnn._convolution_pointwise
     return convolution(images, packed, bias, *_POINTWISE, "none", [], "")
+
+
+@cache
+def _available() -> bool:
+    """Return whether torch has the operators, and they compute what they should."""
+    try:
+        weight = torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
+        images = torch.linspace(0, 1, 12).reshape(1, 3, 2, 2)
+        pack = _Pack(weight, images.shape)
+        there = _convolve(images, pack.forward, None)
+        back = _convolve(there, pack.backward, None)
+    except Exception:
+        return False
+    plain = F.conv2d(images, weight)
+    return torch.allclose(there, plain, atol=1e-5) and torch.allclose(
+        back, F.conv_transpose2d(plain, weight), atol=1e-5
+    )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deepinside.inference.packed import pack_pointwise
 
@@ -36,6 +37,9 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
         the largest score: then preparing it has changed the function.
     """
     prepared = copy.deepcopy(layers).eval().requires_grad_(False)
+    with torch.no_grad():
+        # on a copy, as the first layer may work in place
+        expected = prepared(image.clone())
     for module in prepared.modules():
         if getattr(module, "inplace", False):
             module.inplace = False
@@ -45,8 +49,8 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
     _keep_freed_memory()
     # folding leaves fresh modules behind, which are in training mode
     prepared.eval().to(memory_format=torch.channels_last)
-    with torch.no_grad(), evaluation_mode(layers):
-        expected, got = layers(image), prepared(image)
+    with torch.no_grad():
+        got = prepared(image)
     difference, largest = (got - expected).abs().max().item(), expected.abs().max().item()
     if not difference <= 1e-4 * largest:
         raise RuntimeError(
@@ -59,9 +63,8 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
 def fold_batch_norm(network: nn.Module) -> int:
     """Fold each batch norm that directly follows a convolution into it, in place.
 
-    With the running mean m and variance v, batch norm is ``y = s * (x - m) + b`` with
-    ``s = weight / sqrt(v + eps)``; so the convolution's kernel is multiplied by s and its
-    bias becomes ``s * (bias - m) + b``. The arithmetic is done in float64.
+    A frozen batch norm is a scale and a shift of each channel, so the convolution can do both.
+    The arithmetic is done in float64.
 
     Returns
     -------
@@ -143,13 +146,18 @@ class _Tracer(fx.Tracer):
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    shift = torch.zeros_like(scale)
-    if norm.affine:
-        scale, shift = scale * norm.weight.double(), norm.bias.double()
-    bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.double()
-    kernel = convolution.weight.double() * scale[:, None, None, None]
-    bias = scale * (bias - norm.running_mean.double()) + shift
+    def double(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values.detach().double()
+
+    kernel, bias = fuse_conv_bn_weights(
+        convolution.weight.detach().double(),
+        double(convolution.bias),
+        norm.running_mean.double(),
+        norm.running_var.double(),
+        norm.eps,
+        double(norm.weight),
+        double(norm.bias),
+    )
     dtype = convolution.weight.dtype
     convolution.weight = nn.Parameter(kernel.to(dtype), requires_grad=False)
     convolution.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
