@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from deepinside.class_score import class_score
 from deepinside.deconvnet import RULES, pseudo_gradient, reconstruction, relu_backward
 from deepinside.saliency import image_gradient
 
@@ -280,22 +281,24 @@ def test_filters_add_up_to_the_full_reconstruction_only_below_the_next_relu(rule
 
 @rules
 def test_neuron_of_the_last_layer_is_the_class_score(rule, images):
-    network = small_network()
-    got = reconstruction(network, images, "7", channel=[0, 1, 2, 0], start="ones", rule=rule)
-    torch.testing.assert_close(got, pseudo_gradient(network, images, [0, 1, 2, 0], rule=rule))
+    network, classes = small_network(), [0, 1, 2, 0]
+    with torch.no_grad():
+        network[7].bias += 5  # so that all scores, from which the signal starts, are positive
+    scores = class_score(network, images, classes)
+    assert scores.min() > 0
+    got = reconstruction(network, images, "7", channel=classes, rule=rule)
+    signal = pseudo_gradient(network, images, classes, rule=rule)
+    torch.testing.assert_close(got, signal * scores.detach()[:, None, None, None])
 
 
-def test_neuron_s_gradient_is_its_derivative(images):
+def test_neuron_s_gradient_is_its_derivative_times_its_activation(images):
     network = small_network()
     given = images.clone().requires_grad_()
     output = network[:4](given)
     expected = torch.autograd.grad(output[:, 4, 1, 2].sum(), given)[0]
-    options = {"channel": 4, "rule": "gradient"}
-    got = reconstruction(network, images, "3", position=(1, 2), start="ones", **options)
-    torch.testing.assert_close(got, expected)
-    weighted = reconstruction(network, images, "3", position=(1, 2), **options)
+    got = reconstruction(network, images, "3", channel=4, position=(1, 2), rule="gradient")
     values = output[:, 4, 1, 2].detach()[:, None, None, None]
-    torch.testing.assert_close(weighted, expected * values)
+    torch.testing.assert_close(got, expected * values)
 
 
 @rules
@@ -304,19 +307,19 @@ def test_each_image_can_have_its_own_neuron(rule, images):
     places = [(0, 0), (2, 1), (1, 2), (2, 2)]
     got = reconstruction(network, images, "5", channel=channels, position=places, rule=rule)
     for i, image in enumerate(images):
-        one = reconstruction(
+        alone = reconstruction(
             network, image[None], "5", channel=channels[i], position=places[i], rule=rule
         )
-        torch.testing.assert_close(got[i], one[0])
+        torch.testing.assert_close(got[i], alone[0])
 
 
 def test_strongest_is_each_image_s_largest_activation_of_the_channel(images):
     network = small_network()
     output = network[:6](images).detach()
     places = []
-    for one in output[:, 2]:
+    for activations in output[:, 2]:
         pairs = list(itertools.product(range(3), range(3)))
-        places.append(max(pairs, key=lambda pair: one[pair].item()))
+        places.append(max(pairs, key=lambda pair: activations[pair].item()))
     assert len(set(places)) > 1
     got = reconstruction(network, images, "5", channel=2, position="strongest")
     expected = reconstruction(network, images, "5", channel=2, position=places)
@@ -553,18 +556,18 @@ def test_wrong_options_of_the_pseudo_gradient(options, message, images):
     ("layer", "options", "message"),
     [
         ("nowhere", {}, "expected the name of a layer"),
-        ("3", {"channel": 5}, "expected a channel of '3' from 0 to 4, got 5"),
-        ("3", {"channel": -1}, "expected a channel of '3' from 0 to 4, got -1"),
-        ("3", {"channel": [0, 1]}, "expected one channel or 4, one for each image; got 2"),
+        ("3", {"channel": 5}, r"expected a channel of '3' from 0 to below 5, got \[5, 5"),
+        ("3", {"channel": -1}, "expected a channel of '3' from 0 to below 5, got"),
+        ("3", {"channel": 1.0}, "expected one channel of '3' or 4, one for each image; got 1.0"),
+        ("3", {"channel": [0, 1]}, r"expected one channel of '3' or 4, .*; got \[0, 1\]"),
         ("3", {"position": (0, 0)}, "expected a channel for the position"),
-        ("3", {"channel": 0, "position": (3, 0)}, r"within the 3 rows and 3 columns .*\(3, 0\)"),
-        ("3", {"channel": 0, "position": (0, -1)}, r"got \(0, -1\)"),
-        ("3", {"channel": 0, "position": [(0, 0)] * 3}, "one position or 4"),
-        ("3", {"channel": 0, "position": (0.5, 1)}, r"expected a \(row, column\)"),
-        ("3", {"channel": 0, "position": (1, 1, 1)}, r"expected a \(row, column\)"),
+        ("3", {"channel": 0, "position": (3, 0)}, "'3' from 0 to below 3 and 3, got"),
+        ("3", {"channel": 0, "position": (0, -1)}, r"got \[\[0, -1\]"),
+        ("3", {"channel": 0, "position": [(0, 0)] * 3}, r"one \(row, column\) or 4"),
+        ("3", {"channel": 0, "position": (0.5, 1)}, r"expected one \(row, column\)"),
+        ("3", {"channel": 0, "position": (1, 1, 1)}, r"expected one \(row, column\)"),
         ("3", {"channel": 0, "position": "best"}, "'strongest', got 'best'"),
         ("7", {"channel": 0, "position": (0, 0)}, "no position in '7', which has no rows"),
-        ("3", {"start": "two"}, "expected a start of 'activations' or 'ones', got 'two'"),
     ],
 )
 def test_wrong_options_of_the_reconstruction(layer, options, message, images):

@@ -98,7 +98,7 @@ def test_nothing_is_left_in_the_network(network, fitted, coffee):
     object_maps(network, [coffee], 967, scales=[1])
     with pytest.raises(RuntimeError):
         # the scores do not depend on what a layer of another pass returned
-        stage_saliency(network, fitted["coffee"][None, :, :0], [967], ["layers.blocks.1"])
+        stage_saliency(network, fitted["coffee"][None, :, :0], "espresso", ["layers.blocks.1"])
     assert hooks(network) == before
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
@@ -113,8 +113,6 @@ def test_stages_of_other_networks(network, digits_network):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"layers": ["nowhere"]}, "nowhere"),
-        ({"layers": []}, "names of modules"),
         ({"scales": []}, "scales above 0"),
         ({"scales": [0.0]}, "scales above 0"),
         ({"target": 1000}, "class index"),
@@ -123,6 +121,12 @@ def test_stages_of_other_networks(network, digits_network):
 def test_bad_options_raise(network, coffee, options, words):
     with pytest.raises(ValueError, match=words):
         object_maps(network, [coffee], **options)
+
+
+@pytest.mark.parametrize("layers", [["nowhere"], []])
+def test_layers_that_are_none_raise(network, fitted, layers):
+    with pytest.raises(ValueError, match="expected names of modules of efficientnet_lite0, got"):
+        stage_saliency(network, fitted["coffee"][None], 967, layers)
 
 
 def test_squashed_photo_keeps_all_of_it():

@@ -94,7 +94,6 @@ def reconstruction(
     rule: str = "deconvnet",
     channel: int | Sequence[int] | None = None,
     position: Position = None,
-    start: str = "activations",
 ) -> Tensor:
     """Return the image rebuilt from a layer's output, as the images, (N, C, H, W).
 
@@ -108,9 +107,6 @@ def reconstruction(
     position : (row, column), sequence of them, or "strongest", optional
         The neuron within `channel`, one for all or one each; "strongest" takes each
         image's largest activation of the channel.
-    start : str
-        "activations" starts from what the layer put out; "ones" from 1, which for one neuron
-        and the rule "gradient" gives its derivative.
 
     Raises
     ------
@@ -118,8 +114,6 @@ def reconstruction(
         As `pseudo_gradient`; or if the layer has no such channel or position.
     """
     _check(network, images, rule, layer)
-    if start not in ("activations", "ones"):
-        raise ValueError(f"expected a start of 'activations' or 'ones', got {start!r}")
     if position is not None and channel is None:
         raise ValueError(f"expected a channel for the position, got only position={position!r}")
     network, outputs = _with_rule(network, rule, layer)
@@ -127,8 +121,7 @@ def reconstruction(
         images = images.detach().clone().requires_grad_()
         network(images)
         output = _only(outputs, layer)
-        chosen = _chosen(output.detach(), layer, channel, position)
-        signal = chosen if start == "ones" else chosen * output.detach()
+        signal = output.detach() * _chosen(output.detach(), layer, channel, position)
         _check_way(network, output, images, rule)
         return torch.autograd.grad(output, images, signal)[0]
 
@@ -273,7 +266,10 @@ def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> No
     steps = _steps_between(start, goal)
     if not steps:
         raise ValueError(f"expected what depends on the image, got a constant {tuple(start.shape)}")
-    own = _storages(network)
+    own = {
+        values.untyped_storage().data_ptr()
+        for values in (*network.parameters(), *network.buffers())
+    }
     for step, inputs in steps.items():
         name = step.name()
         if _RELU_CALL.fullmatch(name):
@@ -334,62 +330,47 @@ def _is_number(factor: Tensor) -> bool:
     return factor.ndim == 0 and factor.dtype != torch.bool and promoted == narrow
 
 
-def _storages(network: nn.Module) -> set[int]:
-    """Return where the network's parameters and buffers lie in memory."""
-    return {
-        values.untyped_storage().data_ptr()
-        for values in (*network.parameters(), *network.buffers())
-    }
-
-
 def _chosen(
     output: Tensor, layer: str, channel: int | Sequence[int] | None, position: Position
 ) -> Tensor:
     """Return 1 where the signal starts, else 0, as `output`."""
     if channel is None:
         return torch.ones_like(output)
-    count, channels = output.shape[:2]
-    each = _one_each(channel, count, "channel")
-    if not all(isinstance(index, int) and 0 <= index < channels for index in each):
-        raise ValueError(f"expected a channel of {layer!r} from 0 to {channels - 1}, got {channel}")
-    chosen, images = torch.zeros_like(output), range(count)
+    chosen, images = output.new_zeros(output.shape), range(len(output))
+    channels = _one_each(channel, output.shape[:1], f"channel of {layer!r}")
+    _check_within(channels, output.shape[1:2], f"a channel of {layer!r}")
     if position is None:
-        chosen[images, each] = 1
+        chosen[images, channels] = 1
         return chosen
     if output.ndim != 4:
         raise ValueError(f"expected no position in {layer!r}, which has no rows; got {position}")
-    height, width = output.shape[2:]
     if isinstance(position, str):
         if position != "strongest":
             raise ValueError(f"expected a (row, column) or 'strongest', got {position!r}")
-        best = output[images, each].flatten(1).argmax(1)
-        rows, columns = best // width, best % width
-    else:
-        rows, columns = (_one_each(axis, count, "position") for axis in _split(position))
-        for row, column in zip(rows, columns, strict=True):
-            if not (0 <= row < height and 0 <= column < width):
-                raise ValueError(
-                    f"expected a position within the {height} rows and {width} columns of "
-                    f"{layer!r}, got ({row}, {column})"
-                )
-    chosen[images, each, rows, columns] = 1
+        best = output[images, channels].flatten(1).argmax(1)
+        chosen.flatten(2)[images, channels, best] = 1
+        return chosen
+    places = _one_each(position, (len(output), 2), "(row, column)")
+    _check_within(places, output.shape[2:], f"a (row, column) of {layer!r}")
+    chosen[images, channels, places[:, 0], places[:, 1]] = 1
     return chosen
 
 
-def _split(position: Sequence) -> tuple[int, int] | tuple[list[int], list[int]]:
-    """Return the row and the column, or those of each image."""
+def _one_each(given: object, shape: Sequence[int], what: str) -> Tensor:
+    """Return indices of a shape (N, ...), of one for all images or one for each."""
     try:
-        values = torch.as_tensor(position)
-        if values.is_floating_point() or values.shape[-1] != 2 or values.ndim > 2:
+        indices = torch.as_tensor(given)
+        if indices.is_floating_point() or indices.dtype == torch.bool:
             raise TypeError
-    except (TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"expected a (row, column), or one an image; got {position!r}") from error
-    return tuple(values.movedim(-1, 0).tolist())
+        return indices.expand(*shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"expected one {what} or {shape[0]}, one for each image; got {given!r}"
+        ) from error
 
 
-def _one_each(given: int | Sequence[int], count: int, what: str) -> list[int]:
-    if isinstance(given, int):
-        return [given] * count
-    if len(given) != count:
-        raise ValueError(f"expected one {what} or {count}, one for each image; got {len(given)}")
-    return torch.as_tensor(given).tolist()
+def _check_within(indices: Tensor, size: Sequence[int], what: str) -> None:
+    outside = (indices < 0) | (indices >= torch.tensor(size))
+    if outside.any():
+        limits = " and ".join(map(str, size))
+        raise ValueError(f"expected {what} from 0 to below {limits}, got {indices.tolist()}")

@@ -31,7 +31,6 @@ def object_maps(
     *,
     scales: Sequence[float] = SCALES,
     mirrored: bool = True,
-    layers: Sequence[str] | None = None,
 ) -> Tensor:
     """Return saliency averaged over depths and sizes, one map a photo, (N, h, w).
 
@@ -47,8 +46,6 @@ def object_maps(
         Rounded to sides that are multiples of 32. 1 alone serves networks of one size.
     mirrored : bool
         Average with the map of the mirror image, turned back.
-    layers : sequence of str, optional
-        Names of the modules whose activations are taken; `stage_names` unless given.
     """
     if not len(photos) or not len(scales) or min(scales) <= 0:
         raise ValueError(f"expected photos and scales above 0, got {len(photos)} and {scales}")
@@ -57,7 +54,7 @@ def object_maps(
     network = copy_sharing_weights(network)
     squashed = _squashed(network, photos, size).to(device)
     classes = target_classes(network, squashed, target)
-    names = stage_names(network) if layers is None else layers
+    names = stage_names(network)
     seen = _listened_to(network, names)
     total = torch.zeros((len(photos), *size), device=device)
     for scale in scales:

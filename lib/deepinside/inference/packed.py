@@ -8,7 +8,6 @@ is computed as any other.
 """
 
 from contextlib import suppress
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ class PackedConv2d(nn.Conv2d):
 
     Where packed weights do not serve (another device or type, weights that require a
     gradient, tracing) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
-    through ``.data``: they are compared with those that were packed at each call.
+    through ``.data``: at each call they are compared with those that were packed.
     """
 
     _pack: "_Pack | None"
@@ -32,15 +31,18 @@ class PackedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of (N, C, H, W)."""
         if not _serves(input, self.weight, self.bias):
-            return super().forward(input)
+            return nn.Conv2d.forward(self, input)
         try:
             pack = self._pack
             if pack is None or not pack.holds(self.weight):
                 # one assignment, so that other threads see the old pack or the new one
                 self._pack = pack = _Pack(self.weight, input.shape)
             return _Pointwise.apply(input, self.weight, self.bias, pack)
-        except Exception:  # whatever becomes of a private operator; what is wrong with the input,
-            return super().forward(input)  # the public one says
+        except Exception:
+            # the public operator raises as well if the input is to blame; else it is used for good
+            result = nn.Conv2d.forward(self, input)
+            self.__class__ = nn.Conv2d
+            return result
 
 
 def pack_pointwise(network: nn.Module) -> int:
@@ -49,14 +51,12 @@ def pack_pointwise(network: nn.Module) -> int:
     Returns
     -------
     int
-        How many convolutions were turned: 0 where torch has no such operators.
+        How many convolutions were turned.
     """
-    if not _available():
-        return 0
     found = [module for module in network.modules() if _is_pointwise(module)]
     for module in found:
         module.__class__ = PackedConv2d
-        # set now, as attributes that appear later would disturb who copies the network
+        # set now, as an attribute that appears later would disturb who copies the network
         module._pack = None
     return len(found)
 
@@ -66,8 +66,8 @@ class _Pack:
 
     def __init__(self, weight: Tensor, size: torch.Size) -> None:
         weight = weight.detach()
-        pack = torch.ops.mkldnn._reorder_convolution_weight
         outputs, inputs = weight.shape[:2]
+        pack = torch.ops.mkldnn._reorder_convolution_weight
         transposed = weight.transpose(0, 1).contiguous()
         self.bits = _bits(weight).clone()
         self.forward = pack(weight.contiguous(), *_POINTWISE, [size[0], inputs, *size[2:]])
@@ -78,48 +78,12 @@ class _Pack:
         return torch.equal(_bits(weight.detach()), self.bits)
 
     def __deepcopy__(self, memo: dict) -> "_Pack":
-        """Return the pack itself: it is never changed, and holds for all equal weights."""
+        """Return the pack itself: it never changes, and holds for all weights that are equal."""
         return self
 
     def __reduce__(self) -> tuple:
-        """Leave the pack out of files: it is made again when needed."""
-        return (_no_pack, ())
-
-
-def _no_pack() -> None:
-    return None
-
-
-def _bits(weight: Tensor) -> Tensor:
-    """Return float32 weights as integers, two in one where possible, as these compare fast."""
-    flat = weight.flatten()
-    return flat.view(torch.int32 if flat.numel() % 2 else torch.int64)
-
-
-def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Return whether a convolution can be computed by packed weights."""
-    return (
-        images.dtype is torch.float32
-        and weight.dtype is torch.float32
-        and images.is_cpu
-        and weight.is_cpu
-        and not weight.requires_grad
-        and (bias is None or not bias.requires_grad)
-        and torch.backends.mkldnn.enabled
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-    )
-
-
-def _is_pointwise(module: nn.Module) -> bool:
-    return (
-        type(module) is nn.Conv2d
-        and module.kernel_size == (1, 1)
-        and module.stride == (1, 1)
-        and module.padding == (0, 0)
-        and module.groups == 1
-        and module.weight.dtype == torch.float32
-    )
+        """Leave the pack out of files, in which `None` stands for it."""
+        return (type(None), ())
 
 
 class _Pointwise(torch.autograd.Function):
@@ -139,7 +103,7 @@ class _Pointwise(torch.autograd.Function):
     def backward(ctx: FunctionCtx, signal: Tensor) -> tuple[Tensor | None, ...]:
         back = None
         if not torch.is_grad_enabled():  # else asked for a derivative of the derivative
-            with suppress(Exception):  # as in `PackedConv2d.forward`
+            with suppress(Exception):
                 back = _convolve(signal, ctx.pack.backward, None)
         return F.conv_transpose2d(signal, ctx.weight) if back is None else back, None, None, None
 
@@ -149,18 +113,27 @@ def _convolve(images: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     return convolution(images, packed, bias, *_POINTWISE, "none", [], "")
 
 
-@cache
-def _available() -> bool:
-    """Return whether torch has the operators, and they compute what they should."""
-    try:
-        weight = torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
-        images = torch.linspace(0, 1, 12).reshape(1, 3, 2, 2)
-        pack = _Pack(weight, images.shape)
-        there = _convolve(images, pack.forward, None)
-        back = _convolve(there, pack.backward, None)
-    except Exception:
-        return False
-    plain = F.conv2d(images, weight)
-    return torch.allclose(there, plain, atol=1e-5) and torch.allclose(
-        back, F.conv_transpose2d(plain, weight), atol=1e-5
+def _bits(weight: Tensor) -> Tensor:
+    """Return float32 weights as integers, two in one where possible, as these compare fast."""
+    flat = weight.flatten()
+    return flat.view(torch.int32 if flat.numel() % 2 else torch.int64)
+
+
+def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Return whether a convolution can be computed by packed weights."""
+    return (
+        images.dtype is weight.dtype is torch.float32
+        and images.is_cpu
+        and weight.is_cpu
+        and not weight.requires_grad
+        and (bias is None or not bias.requires_grad)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    return type(module) is nn.Conv2d and (
+        (module.kernel_size, module.stride, module.padding, module.groups)
+        == ((1, 1), (1, 1), (0, 0), 1)
     )
