@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ Target = int | str | Sequence[int | str] | Tensor | None
 class ClassScore(NamedTuple):
     """One class and what a network gives it."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     name: str
     score: float
     probability: float
@@ -95,11 +96,11 @@ def class_indices(target: Target, count: int, class_names: Sequence[str]) -> lis
     ValueError
         As `class_index`, or if the target has another number of classes.
     """
-    if isinstance(target, Tensor):
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise ValueError(f"expected class indices of an integer type, got {target.dtype}")
+    if target is None:
+        raise ValueError("expected a class, or one for each image; got None")
+    if isinstance(target, Tensor | np.ndarray | np.generic):
         target = target.tolist()
-    if isinstance(target, str) or not hasattr(target, "__len__") or getattr(target, "ndim", 1) == 0:
+    if isinstance(target, str) or not isinstance(target, Sequence):
         return [class_index(target, class_names)] * count
     if len(target) != count:
         raise ValueError(f"expected one class or {count}, one for each image; got {len(target)}")

@@ -9,10 +9,10 @@ rules for ReLU, and no more.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import Node, get_gradient_edge
 
 from deepinside.class_score import Target, check_images, class_score
@@ -172,7 +172,7 @@ class _RuledReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,  # noqa: ANN401
         x: Tensor,
         activation: Callable[[Tensor], Tensor],
         rule: str,
@@ -185,7 +185,7 @@ class _RuledReLU(torch.autograd.Function):
         return activation(x.clone())
 
     @staticmethod
-    def backward(ctx: FunctionCtx, signal: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (x,) = ctx.saved_tensors
         slope = ctx.slope
         if isinstance(slope, Tensor) and slope.numel() > 1:
@@ -291,7 +291,8 @@ def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> No
 
 def _steps_between(start: Tensor, goal: Tensor) -> dict[Node, list[int]]:
     """Return each operation after `goal` up to `start`, and which of its inputs depend on it."""
-    end, read_by = get_gradient_edge(goal).node, {}
+    end = get_gradient_edge(goal).node
+    read_by: dict[Node, list[tuple[Node, int]]] = {}
     waiting = [start.grad_fn] if start.grad_fn is not None else []
     seen = {end, *waiting}
     while waiting:
@@ -319,7 +320,7 @@ def _is_by_a_constant(step: Node, inputs: list[int], own: set[int]) -> bool:
         return False
     if not step.name().startswith(("Mul", "Div")):
         return True
-    factor = step._saved_self if inputs == [1] else step._saved_other
+    factor: Tensor = getattr(step, "_saved_self" if inputs == [1] else "_saved_other")
     return _is_number(factor) or factor.untyped_storage().data_ptr() in own
 
 

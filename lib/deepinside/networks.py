@@ -10,6 +10,7 @@ import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TypeVar
 from urllib.error import URLError
 
 import torch
@@ -25,6 +26,8 @@ from deepinside.digits import (
     weights_path,
 )
 from deepinside.inference.preparation import prepare
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 NEED_NO_DOWNLOAD = ("efficientnet_lite0", "efficientnet_lite2", "digits", "cluttered_digits")
 # package, its class, and the (resized side, input side) of each network's training
@@ -163,7 +166,7 @@ def load_network(name: str = "efficientnet_lite0", *, pretrained: bool = True) -
     return _load_torchvision(name, pretrained)
 
 
-def copy_sharing_weights(network: nn.Module) -> nn.Module:
+def copy_sharing_weights(network: AnyNetwork) -> AnyNetwork:
     """Return a copy of a network with the network's own weights, in evaluation mode.
 
     For whoever needs another mode, a hook or a rule: set on the copy, it is seen by nobody
@@ -172,15 +175,14 @@ def copy_sharing_weights(network: nn.Module) -> nn.Module:
     """
     kept: dict[int, object] = {}
     for module in network.modules():
-        values = list(vars(module).items())
-        kept |= {id(hooks): hooks.copy() for name, hooks in values if name.endswith("_hooks")}
-        tensors = [value for _, value in values if isinstance(value, Tensor)]
-        tensors += [*module._parameters.values(), *module._buffers.values()]
-        kept |= {id(tensor): tensor for tensor in tensors}
+        values: list[tuple[str, object]] = list(vars(module).items())
+        kept |= {id(found): copy.copy(found) for name, found in values if name.endswith("_hooks")}
+        values += [*module._parameters.items(), *module._buffers.items()]
+        kept |= {id(value): value for _, value in values if isinstance(value, Tensor)}
     return copy.deepcopy(network, kept).eval()
 
 
-def in_evaluation_mode(network: nn.Module) -> nn.Module:
+def in_evaluation_mode(network: AnyNetwork) -> AnyNetwork:
     """Return a network itself, or if any part of it is in training mode a copy that is not.
 
     The copy is that of `copy_sharing_weights`: to switch the network itself to and fro would
@@ -203,12 +205,12 @@ def imagenet_class_names() -> tuple[str, ...]:
 def _load_digits(name: str, layers: nn.Module, side: int, pretrained: bool) -> Network:
     stored = load_file(weights_path(name))
     normalization = Normalization(stored["normalization.mean"], stored["normalization.std"])
-    parts = nn.Sequential(OrderedDict(normalization=normalization, layers=layers))
     if pretrained:
-        parts.load_state_dict(stored)
+        parts = OrderedDict(normalization=normalization, layers=layers)
+        nn.Sequential(parts).load_state_dict(stored)
     return Network(
-        parts.normalization,
-        parts.layers,
+        normalization,
+        layers,
         name=name,
         class_names=DIGIT_NAMES,
         input_size=(side, side),

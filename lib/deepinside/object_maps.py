@@ -58,7 +58,7 @@ def object_maps(
     seen = _listened_to(network, names)
     total = torch.zeros((len(photos), *size), device=device)
     for scale in scales:
-        sides = size if scale == 1 else tuple(_side(length * scale) for length in size)
+        sides = size if scale == 1 else (_side(size[0] * scale), _side(size[1] * scale))
         images = squashed if scale == 1 else _squashed(network, photos, sides).to(device)
         total += _averaged(_stage_saliency(network, images, classes, names, seen), size)
         if mirrored:
@@ -158,7 +158,7 @@ def _stage_saliency(
 
 def _averaged(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Return the mean over layers of the maps, each divided by its mean, at one size."""
-    total = 0
+    total = maps[0].new_zeros(len(maps[0]), 1, *size)
     for stage in maps:
         tiny = torch.finfo(stage.dtype).tiny
         relative = stage / stage.mean((1, 2), keepdim=True).clamp(min=tiny)

@@ -134,7 +134,8 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
         The class; without it the one of the highest mean score over the crops.
     """
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
-    whole = View(tuple(photo.shape[1:]), tuple(resized.shape[1:]), 0, 0, tuple(resized.shape[1:]))
+    (photo_height, photo_width), (height, width) = photo.shape[1:], resized.shape[1:]
+    whole = View((photo_height, photo_width), (height, width), 0, 0, (height, width))
     views = _crop_views(whole, network.input_size)
     crops = torch.stack([crop(resized, view) for view in views])
     passes = torch.cat([crops, crops.flip(-1)]).split(_IMAGES_A_PASS)

@@ -8,10 +8,10 @@ is computed as any other.
 """
 
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 # stride, padding, dilation and groups of a pointwise convolution
@@ -41,7 +41,7 @@ class PackedConv2d(nn.Conv2d):
         except Exception:
             # the public operator raises as well if the input is to blame; else it is used for good
             result = nn.Conv2d.forward(self, input)
-            self.__class__ = nn.Conv2d
+            self.__class__ = nn.Conv2d  # type: ignore[assignment]
             return result
 
 
@@ -57,7 +57,7 @@ def pack_pointwise(network: nn.Module) -> int:
     for module in found:
         module.__class__ = PackedConv2d
         # set now, as an attribute that appears later would disturb who copies the network
-        module._pack = None
+        vars(module)["_pack"] = None
     return len(found)
 
 
@@ -94,13 +94,17 @@ class _Pointwise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, images: Tensor, weight: Tensor, bias: Tensor | None, pack: _Pack
+        ctx: Any,  # noqa: ANN401
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        pack: _Pack,
     ) -> Tensor:
         ctx.weight, ctx.pack = weight, pack
         return _convolve(images, pack.forward, bias)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, signal: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         back = None
         if not torch.is_grad_enabled():  # else asked for a derivative of the derivative
             with suppress(Exception):
@@ -128,7 +132,7 @@ def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and not weight.requires_grad
         and (bias is None or not bias.requires_grad)
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
     )
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deepinside.inference.packed import pack_pointwise
 
@@ -42,7 +42,7 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
         expected = prepared(image.clone())
     for module in prepared.modules():
         if getattr(module, "inplace", False):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     fold_batch_norm(prepared)
     make_padding_static(prepared, image)
     pack_pointwise(prepared)
@@ -112,7 +112,7 @@ def make_padding_static(network: nn.Module, image: Tensor) -> int:
     sizes: dict[nn.Conv2d, tuple[int, int]] = {}
 
     def note_size(module: nn.Conv2d, inputs: tuple[Tensor]) -> None:
-        sizes[module] = tuple(inputs[0].shape[-2:])
+        sizes[module] = (inputs[0].shape[-2], inputs[0].shape[-1])
 
     found = [module for module in network.modules() if type(module).__name__ == "Conv2dSame"]
     hooks = [module.register_forward_pre_hook(note_size) for module in found]
@@ -146,21 +146,9 @@ class _Tracer(fx.Tracer):
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    def double(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values.detach().double()
-
-    kernel, bias = fuse_conv_bn_weights(
-        convolution.weight.detach().double(),
-        double(convolution.bias),
-        norm.running_mean.double(),
-        norm.running_var.double(),
-        norm.eps,
-        double(norm.weight),
-        double(norm.bias),
-    )
-    dtype = convolution.weight.dtype
-    convolution.weight = nn.Parameter(kernel.to(dtype), requires_grad=False)
-    convolution.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+    exact = copy.deepcopy(convolution).double().eval(), copy.deepcopy(norm).double().eval()
+    fused = fuse_conv_bn_eval(*exact).to(convolution.weight.dtype).requires_grad_(False)
+    convolution.weight, convolution.bias = fused.weight, fused.bias
 
 
 def _keep_freed_memory() -> None:
@@ -175,26 +163,25 @@ def _keep_freed_memory() -> None:
 
 
 def _pad_statically(convolution: nn.Conv2d, size: tuple[int, int]) -> None:
-    zeros, padding, kernel_size = [], [], []
+    zeros, padding = [], []
     for length, kernel, stride in zip(
         size, convolution.kernel_size, convolution.stride, strict=True
     ):
         total = max((math.ceil(length / stride) - 1) * stride + kernel - length, 0)
-        before, after = total // 2, total - total // 2
-        zeros.append(after - before)
-        padding.append(after)
-        kernel_size.append(kernel + after - before)
-    kernel = F.pad(convolution.weight.detach(), (zeros[1], 0, zeros[0], 0))
+        # one more after than before, if the total is odd
+        zeros.append(total % 2)
+        padding.append(total - total // 2)
+    weight = F.pad(convolution.weight.detach(), (zeros[1], 0, zeros[0], 0))
     plain = nn.Conv2d(
         convolution.in_channels,
         convolution.out_channels,
-        tuple(kernel_size),
-        stride=convolution.stride,
-        padding=tuple(padding),
+        (weight.shape[2], weight.shape[3]),
+        stride=(convolution.stride[0], convolution.stride[1]),
+        padding=(padding[0], padding[1]),
         groups=convolution.groups,
         device="meta",
     )
-    plain.weight = nn.Parameter(kernel, requires_grad=False)
+    plain.weight = nn.Parameter(weight, requires_grad=False)
     plain.bias = convolution.bias
     # the module stays the same object, as its parent and its name refer to it
     convolution.__class__, convolution.__dict__ = nn.Conv2d, plain.__dict__
