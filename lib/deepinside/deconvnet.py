@@ -270,6 +270,7 @@ def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> No
         values.untyped_storage().data_ptr()
         for values in (*network.parameters(), *network.buffers())
     }
+    refused = set()
     for step, inputs in steps.items():
         name = step.name()
         if _RELU_CALL.fullmatch(name):
@@ -282,11 +283,13 @@ def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> No
             or (_LINEAR.fullmatch(name) and not getattr(step, "_saved_training", False))
             or (_PRODUCT.fullmatch(name) and _is_by_a_constant(step, inputs, own))
         ):
-            raise ValueError(
-                f"expected no activations but kinds of ReLU, and else what is linear, for the rule "
-                f"{rule!r}, which has no meaning elsewhere; got {name}: the rule 'gradient' works "
-                "for all"
-            )
+            refused.add(name)
+    if refused:
+        raise ValueError(
+            f"expected no activations but kinds of ReLU, and else linear layers, for the rule "
+            f"{rule!r}, which has no meaning elsewhere; got {min(refused)}: the rule 'gradient' "
+            "works for all"
+        )
 
 
 def _steps_between(start: Tensor, goal: Tensor) -> dict[Node, list[int]]:
