@@ -8,11 +8,12 @@ from scipy.ndimage import gaussian_filter
 from deepinside.regularizers import (
     PAPER,
     Adam,
+    Fourier,
     Regularizers,
-    annealed,
-    fourier_images,
+    drawn,
     gaussian_blur,
     random_view,
+    transformed,
 )
 
 SIZES = [(7, 11), (10, 6), (8, 8), (9, 9), (6, 7)]
@@ -75,13 +76,14 @@ def test_the_paper_does_none_of_it():
 
 
 def test_step_size_falls_from_all_to_nothing_along_half_a_cosine():
-    shares = [annealed(step, 10) for step in range(11)]
+    shares = [Regularizers(anneal=True).share_of_step(step, 10) for step in range(11)]
     assert shares[0] == 1
     assert shares[5] == pytest.approx(0.5)
     assert shares[10] == 0
     assert shares == sorted(shares, reverse=True)
     for step, share in enumerate(shares):
         assert share == pytest.approx(math.cos(math.pi * step / 20) ** 2)
+    assert [PAPER.share_of_step(step, 10) for step in (0, 5, 10)] == [1, 1, 1]
 
 
 # Views
@@ -138,7 +140,7 @@ def test_shift_alone_is_of_whole_pixels_up_to_the_limit(generator):
     image[..., 7, 10] = 1
     uniform = torch.rand(300, 4, generator=generator, dtype=torch.float64)
     seen = random_view(image.expand(300, -1, -1, -1), uniform, Regularizers(jitter=3))
-    places = [one[0].round(decimals=6).nonzero().tolist() for one in seen]
+    places = [view[0].round(decimals=6).nonzero().tolist() for view in seen]
     assert all(len(place) == 1 for place in places)
     assert {row for ((row, _),) in places} == set(range(4, 11))
     assert {column for ((_, column),) in places} == set(range(7, 14))
@@ -225,6 +227,34 @@ def test_view_can_be_differentiated(generator):
     assert torch.autograd.gradcheck(lambda given: random_view(given, uniform, how), images)
 
 
+@pytest.mark.parametrize("blur", [0.0, 0.8])
+@pytest.mark.parametrize("limits", [{}, {"jitter": 2}, {"scale": (0.8, 1.2), "rotation": 9}])
+def test_what_is_seen_is_a_random_view_of_each_image_then_blurred(limits, blur, generator):
+    images, how = some_images(generator, (7, 6)), Regularizers(blur=blur, **limits)
+    seeds = [torch.Generator().manual_seed(i) for i in (3, 4)]
+    expected = images
+    if limits:
+        uniform = [torch.rand(4, generator=torch.Generator().manual_seed(i)) for i in (3, 4)]
+        expected = random_view(images, torch.stack(uniform).double(), how)
+    if blur:
+        expected = gaussian_blur(expected, blur)
+    got = transformed(images, how, seeds)
+    torch.testing.assert_close(got, expected)
+    # the ascent knows by this that it need not ask for the scores of the images again
+    assert (got is images) == (not limits and not blur)
+    if not limits:
+        assert seeds[0].get_state().equal(torch.Generator().manual_seed(3).get_state())
+
+
+def test_random_values_are_each_image_s_own_or_all_of_one_generator():
+    like = torch.zeros(2, 3, 5, dtype=torch.float64)
+    first, second = (torch.randn(3, 5, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    own = drawn(torch.randn, [torch.Generator().manual_seed(i) for i in (1, 2)], like)
+    assert own.equal(torch.stack([first, second]).double())
+    shared = drawn(torch.randn, [torch.Generator().manual_seed(2)], like)
+    assert shared.equal(torch.stack([second, second]).double())
+
+
 # Blur
 
 
@@ -260,32 +290,34 @@ def test_blur_keeps_the_sum_inside_and_the_channels_apart():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
-def test_images_of_the_spectra_of_images_are_the_images(
+def test_unknown_of_images_stands_for_the_images_less_the_mean(
     size, channels, dtype, tolerance, generator
 ):
     images = some_images(generator, size, channels=channels).mul(0.98).add(0.01).to(dtype)
-    fourier = fourier_images(images)
-    spectra = fourier.spectra(images)
-    assert spectra.shape == (2, channels, size[0], size[1] // 2 + 1, 2)
-    assert spectra.dtype == dtype
-    torch.testing.assert_close(fourier.images(spectra), images, rtol=0, atol=tolerance)
+    mean = torch.rand(channels, 1, 1, generator=generator).to(dtype)
+    fourier = Fourier(images, mean)
+    unknown = fourier.unknown(images)
+    assert unknown.shape == (2, channels, size[0], size[1] // 2 + 1, 2)
+    assert unknown.dtype == dtype
+    torch.testing.assert_close(fourier.centered(unknown) + mean, images, rtol=0, atol=tolerance)
+    assert fourier.bounded(unknown).equal(unknown)
 
 
 def test_black_and_white_are_nearly_kept():
     images = torch.tensor([0.0, 1.0]).expand(1, 1, 4, 2).double()
-    fourier = fourier_images(images)
-    got = fourier.images(fourier.spectra(images))
+    fourier = Fourier(images, torch.tensor(0.25))
+    got = fourier.centered(fourier.unknown(images)) + 0.25
     torch.testing.assert_close(got, images.clamp(0.001, 0.999))
 
 
-def plain_fourier_image(fourier, spectra, size):
+def plain_fourier_image(fourier, unknown, size):
     """Wave by wave: sigmoid(colors · sum of waves), each with its amplitude."""
     height, width = size
     values = torch.fft.fftfreq(height).double(), torch.fft.fftfreq(width).double()
     rows, columns = torch.arange(height).double()[:, None], torch.arange(width).double()
-    channels = torch.zeros(len(spectra), height, width, dtype=torch.float64)
-    for c, i, j in product(range(len(spectra)), range(height), range(width // 2 + 1)):
-        real, imaginary = (fourier.amplitudes[i, j] * spectra[c, i, j]).tolist()
+    channels = torch.zeros(len(unknown), height, width, dtype=torch.float64)
+    for c, i, j in product(range(len(unknown)), range(height), range(width // 2 + 1)):
+        real, imaginary = (fourier.amplitudes[i, j] * unknown[c, i, j]).tolist()
         phase = 2 * math.pi * (values[0][i] * rows + values[1][j] * columns)
         wave = real * phase.cos() - imaginary * phase.sin()
         # a real image has every wave twice but those that are their own mirror images
@@ -298,20 +330,20 @@ def plain_fourier_image(fourier, spectra, size):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_is_the_sigmoid_of_colored_waves(size, channels, generator):
-    fourier = fourier_images(torch.zeros(1, channels, *size, dtype=torch.float64))
+    fourier = Fourier(torch.zeros(1, channels, *size, dtype=torch.float64), torch.zeros(()))
     shape = (2, channels, size[0], size[1] // 2 + 1, 2)
-    spectra = 0.3 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    got = fourier.images(spectra)
+    unknown = 0.3 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    got = fourier.centered(unknown)
     assert got.min() > 0
     assert got.max() < 1
-    for image, spectrum in zip(got, spectra, strict=True):
-        torch.testing.assert_close(image, plain_fourier_image(fourier, spectrum, size))
+    for image, coefficients in zip(got, unknown, strict=True):
+        torch.testing.assert_close(image, plain_fourier_image(fourier, coefficients, size))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_amplitude_falls_with_the_frequency(size):
     height, width = size
-    amplitudes = fourier_images(torch.zeros(3, *size, dtype=torch.float64)).amplitudes
+    amplitudes = Fourier(torch.zeros(1, 3, *size, dtype=torch.float64), torch.zeros(())).amplitudes
     assert amplitudes.shape == (height, width // 2 + 1)
     assert amplitudes[0, 0] == amplitudes.max()
     frequencies = [
@@ -325,8 +357,8 @@ def test_amplitude_falls_with_the_frequency(size):
 
 
 def test_white_spectrum_makes_a_smooth_image(generator):
-    fourier = fourier_images(torch.zeros(1, 3, 32, 48))
-    images = fourier.images(torch.randn(4, 3, 32, 25, 2, generator=generator))
+    fourier = Fourier(torch.zeros(1, 3, 32, 48), torch.zeros(()))
+    images = fourier.centered(torch.randn(4, 3, 32, 25, 2, generator=generator))
     assert images.std() > 0.05
     for along in (2, 3):
         assert images.diff(dim=along).std() < images.std() / 3
@@ -334,30 +366,30 @@ def test_white_spectrum_makes_a_smooth_image(generator):
 
 def test_step_in_the_spectrum_is_a_smooth_change():
     # what raises one pixel raises those beside it, too
-    fourier = fourier_images(torch.zeros(1, 1, 16, 18, dtype=torch.float64))
-    spectra = torch.zeros(1, 1, 16, 10, 2, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(fourier.images(spectra)[0, 0, 5, 7], spectra)
-    moved = fourier.images((spectra + gradient / gradient.norm()).detach())[0, 0] - 0.5
+    fourier = Fourier(torch.zeros(1, 1, 16, 18, dtype=torch.float64), torch.zeros(()))
+    unknown = torch.zeros(1, 1, 16, 10, 2, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(fourier.centered(unknown)[0, 0, 5, 7], unknown)
+    moved = fourier.centered((unknown + gradient / gradient.norm()).detach())[0, 0] - 0.5
     assert moved[5, 7] == moved.max()
     assert moved[5, 8] > 0.5 * moved[5, 7]
     assert moved[6, 7] > 0.5 * moved[5, 7]
 
 
 def test_gradients_reach_every_frequency(generator):
-    fourier = fourier_images(torch.zeros(1, 3, 6, 7, dtype=torch.float64))
-    spectra = torch.randn(1, 3, 6, 4, 2, generator=generator, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(fourier.images, spectra)
+    fourier = Fourier(torch.zeros(1, 3, 6, 7, dtype=torch.float64), torch.zeros(()))
+    unknown = torch.randn(1, 3, 6, 4, 2, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(fourier.centered, unknown)
     weights = torch.randn(1, 3, 6, 7, generator=generator, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad((weights * fourier.images(spectra)).sum(), spectra)
+    (gradient,) = torch.autograd.grad((weights * fourier.centered(unknown)).sum(), unknown)
     assert gradient.norm(dim=-1).min() > 0
 
 
 def test_colors_are_correlated_as_in_photographs():
-    colors = fourier_images(torch.zeros(3, 4, 5, dtype=torch.float64)).colors
+    colors = Fourier(torch.zeros(1, 3, 4, 5, dtype=torch.float64), torch.zeros(())).colors
     covariance = colors @ colors.T
     expected = torch.full((3, 3), 0.7, dtype=torch.float64).fill_diagonal_(1)
     torch.testing.assert_close(covariance / covariance[0, 0], expected)
-    assert fourier_images(torch.zeros(1, 4, 5)).colors.tolist() == [[1]]
+    assert Fourier(torch.zeros(1, 1, 4, 5), torch.zeros(())).colors.tolist() == [[1]]
 
 
 # Adam

@@ -3,13 +3,13 @@
     I* = arg max over I of  S_c(I) - λ ||I||²,    found by    I ← I + α · gradient
 
 from the zero image. I is zero-centered: 0 is the training mean, which is added to the
-result (Simonyan, Vedaldi, Zisserman, 2013). What later work adds to the same loop is in
-`deepinside.regularizers`.
+result (Simonyan, Vedaldi, Zisserman, 2013). `ascent` is the loop. What describes an image
+(`Pixels`), what is climbed (`OBJECTIVES`, `NORMS`) and what the network sees of it are its
+arguments; what later work puts in their place is in `deepinside.regularizers`.
 """
 
-import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,17 +17,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from deepinside.class_score import Target, check_images, target_classes
-from deepinside.inference.preparation import evaluation_mode
-from deepinside.networks import Network
-from deepinside.regularizers import (
-    PAPER,
-    Adam,
-    Regularizers,
-    annealed,
-    fourier_images,
-    gaussian_blur,
-    random_view,
-)
+from deepinside.networks import Network, in_evaluation_mode
+from deepinside.regularizers import PAPER, Adam, Fourier, Regularizers, drawn, transformed
 
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
     "score": lambda scores: scores,
@@ -39,10 +30,66 @@ NORMS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 PerImage = float | Sequence[float] | Tensor
 
-# standard deviation of the noise to start from: in intensities, and in Fourier coefficients
-_NOISE, _SPECTRAL_NOISE = 0.1, 0.01
 # intensities that far from [0, 1], in the root mean square, are no image any more
 _DIVERGED = 1e3
+
+
+class Pixels(NamedTuple):
+    """The paper's parametrization: what is climbed in are zero-centered intensities.
+
+    `clip` keeps images in [0, 1]; `noise` is the standard deviation of noise to start from.
+    """
+
+    mean: Tensor
+    clip: bool = False
+    noise: float = 0.1
+
+    def unknown(self, images: Tensor) -> Tensor:
+        """Return what stands for images (N, C, H, W) in [0, 1]."""
+        return images - self.mean
+
+    def centered(self, unknown: Tensor) -> Tensor:
+        """Return the zero-centered images that the unknown stands for."""
+        return unknown
+
+    def bounded(self, unknown: Tensor) -> Tensor:
+        """Return the unknown of the nearest images allowed; NaN for those that diverged."""
+        if self.clip:
+            unknown = (unknown + self.mean).clamp(0, 1) - self.mean
+        sound = unknown.square().mean((1, 2, 3), keepdim=True) < _DIVERGED**2
+        return unknown.masked_fill(~sound, torch.nan)
+
+
+def ascent(
+    network: Callable[[Tensor], Tensor],
+    objective: Callable[[Tensor, Tensor], Tensor],
+    unknown: Tensor,
+    step_size: Callable[[int], Tensor],
+    steps: int,
+    *,
+    parametrization: Pixels | Fourier,
+    transform: Callable[[Tensor], Tensor] = lambda centered: centered,
+    direction: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the zero-centered images before each step and after the last: I ← I + α · gradient.
+
+    Paper §2. `network` gives zero-centered images their scores, (N, classes), `objective`
+    makes of both what is climbed, (N,). `unknown` is where to start, `parametrization` says
+    which images it stands for, `step_size` gives α of a step, `transform` what the network
+    sees of images, and `direction` which way to go for a gradient.
+
+    Scores come with the images, or None where the network saw a view of them or nothing yet.
+    """
+    for step in _bar(steps):
+        unknown = unknown.detach().requires_grad_()
+        centered = parametrization.centered(unknown)
+        seen = transform(centered)
+        scores = network(seen)
+        yield centered, scores if seen is centered else None
+        (gradient,) = torch.autograd.grad(objective(scores, centered).sum(), unknown)
+        unknown = unknown.detach() + step_size(step) * direction(gradient)
+        unknown = parametrization.bounded(unknown)
+    yield parametrization.centered(unknown), None
 
 
 class ClassModels(NamedTuple):
@@ -102,11 +149,10 @@ def class_model(
     snapshots: int = 2,
     diverging: Literal["raise", "mark"] = "raise",
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
-    progress: bool | None = None,
 ) -> ClassModels:
     """Return images that maximize the objective less λ ||I||², all of a batch in one pass.
 
-    Paper §2, chapter *Class models*; the defaults are the paper's ascent. What is given
+    Paper §2, chapter *Class models*; the defaults are the paper's `ascent`. What is given
     as N values belongs to N images, what is given once to each.
 
     Parameters
@@ -129,10 +175,7 @@ def class_model(
     diverging : str
         Raise if an image diverges, or return it as NaN and go on with the others.
     generator : torch.Generator or N of them
-        For what is random. A single one gives all images the same noise and views, N
-        give each image its own, as if it were made alone.
-    progress : bool, optional
-        Show a bar. Unless given: on terminals and in Colab, after two seconds.
+        For noise and views: one gives all images the same, N give each its own.
 
     Raises
     ------
@@ -141,82 +184,70 @@ def class_model(
     FloatingPointError
         If an image diverges: the step size is too large.
     """
-    _check_options(objective, norm, diverging, steps, snapshots, stop_at)
+    _expect(objective in [*OBJECTIVES], f"an objective of {', '.join(OBJECTIVES)}", objective)
+    _expect(norm in [*NORMS], f"a norm of {', '.join(NORMS)}", norm)
+    _expect(diverging in ["raise", "mark"], "diverging to be raise or mark", diverging)
+    _expect(isinstance(steps, int) and steps > 0, "at least 1 step", steps)
+    enough = isinstance(snapshots, int) and 0 < snapshots <= steps + 1
+    _expect(enough, f"from 1 to {steps + 1} snapshots", snapshots)
+    _expect(stop_at is None or 0 < stop_at < 1, "a probability between 0 and 1 to stop at", stop_at)
     regularizers.check()
+    generators = [generator] if isinstance(generator, torch.Generator) else generator or ()
     noisy = isinstance(start, str) and start == "noise"
-    generators = _generators(generator)
-    if not generators and (noisy or regularizers.views):
-        raise ValueError(
-            "expected a torch.Generator, or one for each image, as noise and views are random; "
-            f"got {generator!r}"
-        )
+    known = isinstance(generators, Sequence) and (generators or not (noisy or regularizers.views))
+    known = known and all(isinstance(each, torch.Generator) for each in generators)
+    _expect(known, "a torch.Generator for noise and views, or one for each image", generator)
     mean, images = _mean_and_start(network, start)
-    count = _count(target, l2_weight, step_size, images, generators)
-    weights = _per_image("l2_weight", l2_weight, count, images)
-    sizes = _per_image("step_size", step_size, count, images)
+    images, weights, sizes = _of_each(images, generators, target, l2_weight, step_size)
     # at every plain step the term λ ||I||² alone multiplies I by 1 - 2 α λ
     plain = norm == "squared" and not (regularizers.fourier or regularizers.adam)
     hopeless = (weights * sizes >= 1) & plain
     if diverging == "raise":
         _raise_if_diverged(hopeless, 0, weights, sizes)
-    # a copy, as a tensor made in inference mode takes no part in autograd
-    images = images.detach().clone().expand(count, -1, -1, -1)
+    sizes[hopeless] = torch.nan
+
+    network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)
-    goal, length = OBJECTIVES[objective], NORMS[norm]
-    fourier = fourier_images(images) if regularizers.fourier else None
-    adam = Adam() if regularizers.adam else None
-    # an image between 0 and 1 by construction cannot diverge, but its spectrum can be no number
-    limit = math.inf if fourier else _DIVERGED**2
-    wanted = {round(i * steps / (snapshots - 1)) for i in range(snapshots - 1)}
-    kept, last, moving = [], steps, torch.ones_like(sizes, dtype=torch.bool)
-
-    def image_of(unknown: Tensor) -> Tensor:
-        """Return the zero-centered images that the ascent's variables stand for."""
-        return fourier.images(unknown) - mean if fourier else unknown
-
-    unknown = fourier.spectra(images) if fourier else images - mean
+    parametrization = Fourier(images, mean) if regularizers.fourier else Pixels(mean, clip)
+    unknown = parametrization.unknown(images)
     if noisy:
-        deviation = _SPECTRAL_NOISE if fourier else _NOISE
-        unknown = unknown + deviation * _draw(torch.randn, generators, unknown)
-    if clip and not fourier:
-        unknown = (unknown + mean).clamp(0, 1) - mean
-    with evaluation_mode(network):
-        for step in _bar(steps, progress):
-            unknown = unknown.detach().requires_grad_()
-            centered = image_of(unknown)
-            seen = _seen(centered, regularizers, generators)
-            scores = network(seen + mean)
-            if step in wanted or stop_at is not None:
-                clean = scores if seen is centered else network(centered + mean)
-                if stop_at is not None:
-                    moving = moving & ~(_own(clean.softmax(1), classes) >= stop_at)
-                if not moving.any():
-                    last = step
-                    break
-                if step in wanted:
-                    kept.append(_snapshot(step, centered, mean, clean))
-            value = _own(goal(scores), classes) - weights * length(centered)
-            gradient = torch.autograd.grad(value.sum(), unknown)[0]
-            direction = adam.direction(gradient) if adam else gradient
-            alpha = sizes * moving * (annealed(step, steps) if regularizers.anneal else 1.0)
-            unknown = unknown.detach() + alpha.view(-1, *[1] * (direction.ndim - 1)) * direction
-            if clip and not fourier:
-                unknown = (unknown + mean).clamp(0, 1) - mean
-            diverged = hopeless | ~(unknown.flatten(1).square().mean(1) < limit)
-            if diverging == "raise":
-                _raise_if_diverged(diverged, step + 1, weights, sizes)
-            unknown[diverged] = torch.nan
-        with torch.no_grad():
-            centered = image_of(unknown)
-            kept.append(_snapshot(last, centered, mean, network(centered + mean)))
-    steps_kept, snapshots_kept, scores_kept, norms = zip(*kept, strict=True)
-    return ClassModels(
-        classes,
-        torch.tensor(steps_kept),
-        torch.stack(snapshots_kept),
-        torch.stack(scores_kept),
-        torch.stack(norms),
+        unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
+    unknown = parametrization.bounded(unknown)
+    # the same memory: a size set to 0 below leaves its image alone from then on
+    alpha = sizes.view(-1, *[1] * (unknown.ndim - 1))
+
+    def value(scores: Tensor, centered: Tensor) -> Tensor:
+        return _own(OBJECTIVES[objective](scores), classes) - weights * NORMS[norm](centered)
+
+    states = ascent(
+        lambda centered: network(centered + mean),
+        value,
+        unknown,
+        lambda step: regularizers.share_of_step(step, steps) * alpha,
+        steps,
+        parametrization=parametrization,
+        transform=lambda centered: transformed(centered, regularizers, generators),
+        direction=Adam().direction if regularizers.adam else lambda gradient: gradient,
     )
+    wanted = {steps, *(round(i * steps / (snapshots - 1)) for i in range(snapshots - 1))}
+    kept = []
+    for step, (centered, scores) in enumerate(states):
+        centered = centered.detach()
+        if diverging == "raise":
+            _raise_if_diverged(centered.isnan().flatten(1).any(1), step, weights, sizes)
+        if step not in wanted and stop_at is None:
+            continue
+        if scores is None:
+            with torch.no_grad():
+                scores = network(centered + mean)
+        if stop_at is not None:
+            sizes[_own(scores.softmax(1), classes) >= stop_at] = 0
+        if step in wanted or not sizes.any():
+            norms = centered.flatten(1).norm(dim=1)
+            kept.append((torch.tensor(step), centered + mean, scores.detach(), norms))
+        if not sizes.any():
+            break
+    return ClassModels(classes, *map(torch.stack, zip(*kept, strict=True)))
 
 
 def _own(values: Tensor, classes: Tensor) -> Tensor:
@@ -224,38 +255,15 @@ def _own(values: Tensor, classes: Tensor) -> Tensor:
     return values[..., torch.arange(len(classes), device=classes.device), classes]
 
 
-def _snapshot(
-    step: int, centered: Tensor, mean: Tensor, scores: Tensor
-) -> tuple[int, Tensor, Tensor, Tensor]:
-    centered = centered.detach()
-    return step, centered + mean, scores.detach(), centered.flatten(1).norm(dim=1)
+def _bar(steps: int) -> tqdm:
+    """Return a range of steps that shows a bar after two seconds, on terminals and in Colab."""
+    shown = sys.stderr.isatty() or "google.colab" in sys.modules
+    return tqdm(range(steps), "class model", unit="step", leave=False, delay=2, disable=not shown)
 
 
-def _seen(
-    centered: Tensor, regularizers: Regularizers, generators: Sequence[torch.Generator]
-) -> Tensor:
-    """Return what the network sees of the images: themselves, or a blurred random view."""
-    if regularizers.views:
-        uniform = _draw(torch.rand, generators, centered.new_empty(len(centered), 4))
-        centered = random_view(centered, uniform, regularizers)
-    return gaussian_blur(centered, regularizers.blur) if regularizers.blur else centered
-
-
-def _draw(
-    sample: Callable[..., Tensor], generators: Sequence[torch.Generator], like: Tensor
-) -> Tensor:
-    """Return random values in the shape of `like`, each image's from its own generator."""
-    # drawn as float32 on the generator's device, so that a run repeats on any device
-    drawn = [sample(like.shape[1:], generator=g, device=g.device) for g in generators]
-    return torch.stack(drawn).to(like).expand_as(like)
-
-
-def _bar(steps: int, progress: bool | None) -> tqdm:
-    if progress is None:
-        progress = sys.stderr.isatty() or "google.colab" in sys.modules
-    return tqdm(
-        range(steps), desc="class model", unit="step", leave=False, delay=2, disable=not progress
-    )
+def _expect(good: bool, what: str, got: object) -> None:
+    if not good:
+        raise ValueError(f"expected {what}, got {got!r}")
 
 
 def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Tensor]:
@@ -263,99 +271,51 @@ def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Te
     mean = network.normalization.mean if isinstance(network, Network) else torch.zeros(())
     if isinstance(start, Tensor):
         check_images(network, start)
-        return mean.to(start), start
-    if not isinstance(start, str) or start not in ("zero", "noise"):
-        got = repr(start) if isinstance(start, str) else type(start).__name__
-        raise ValueError(f'expected a start of "zero", "noise" or images (N, C, H, W), got {got}')
+        return mean.to(start), start.detach()
+    known = isinstance(start, str) and start in ("zero", "noise")
+    got = start if isinstance(start, str) else type(start)
+    _expect(known, 'a start of "zero", "noise" or images (N, C, H, W)', got)
     if not isinstance(network, Network):
-        raise ValueError(
-            f"expected images (N, C, H, W) to start from, as a {type(network).__name__} does not "
-            f"tell its input size; got {start!r}"
-        )
+        kind = type(network).__name__
+        raise ValueError(f"expected images to start from, as a {kind} does not tell its size")
     return mean, mean.expand(1, network.input_channels, *network.input_size)
 
 
-def _count(
+def _of_each(
+    images: Tensor,
+    generators: Sequence[torch.Generator],
     target: Target,
     l2_weight: PerImage,
     step_size: PerImage,
-    images: Tensor,
-    generators: Sequence[torch.Generator],
-) -> int:
-    """Return the number of images that the arguments agree on."""
-    counts = {
-        "images to start from": len(images),
-        "generators": max(len(generators), 1),
-        "classes": 1 if isinstance(target, str) else _length(target),
-        "L2 weights": _length(l2_weight),
-        "step sizes": _length(step_size),
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the start, λ and α of as many images as the arguments agree on."""
+    weights, sizes = (
+        torch.as_tensor(values, dtype=images.dtype, device=images.device).detach()
+        for values in (l2_weight, step_size)
+    )
+    good = weights.ndim < 2 and bool(((weights >= 0) & weights.isfinite()).all())
+    _expect(good, "a finite l2_weight of 0 or more, for all images or each", l2_weight)
+    good = sizes.ndim < 2 and bool(((sizes > 0) & sizes.isfinite()).all())
+    _expect(good, "a finite step_size above 0, for all images or each", step_size)
+    scalar = getattr(target, "ndim", 1) == 0
+    numbers = {
+        "start": len(images),
+        "generator": max(len(generators), 1),
+        "target": 1 if scalar or isinstance(target, int | str | None) else len(target),
+        "l2_weight": weights.numel(),
+        "step_size": sizes.numel(),
     }
-    count = max(counts.values())
-    wrong = {name: number for name, number in counts.items() if number not in (1, count)}
-    if wrong or min(counts.values()) < 1:
-        found = ", ".join(f"{number} {name}" for name, number in counts.items())
-        raise ValueError(f"expected one value for all images or as many as images, got {found}")
-    return count
-
-
-def _length(values: object) -> int:
-    if getattr(values, "ndim", 1) > 1:
-        raise ValueError(f"expected one value an image, got shape {tuple(values.shape)}")
-    return len(values) if hasattr(values, "__len__") and getattr(values, "ndim", 1) else 1
-
-
-def _per_image(name: str, values: PerImage, count: int, like: Tensor) -> Tensor:
-    """Return one finite value an image, (N,): λ of 0 or more, or α above 0."""
-    parsed = torch.as_tensor(values, dtype=like.dtype, device=like.device).detach().reshape(-1)
-    good = parsed.isfinite() & ((parsed > 0) if name == "step_size" else (parsed >= 0))
-    if not good.all():
-        least = "above 0" if name == "step_size" else "of 0 or more"
-        raise ValueError(f"expected a finite {name} {least}, got {parsed[~good][0].item():.4g}")
-    return parsed.expand(count)
-
-
-def _generators(
-    generator: torch.Generator | Sequence[torch.Generator] | None,
-) -> Sequence[torch.Generator]:
-    generators = [generator] if isinstance(generator, torch.Generator) else generator
-    if generators is None:
-        return []
-    if not isinstance(generators, Sequence) or not all(
-        isinstance(one, torch.Generator) for one in generators
-    ):
-        raise ValueError(f"expected a torch.Generator, or one for each image, got {generator!r}")
-    return generators
-
-
-def _check_options(
-    objective: str, norm: str, diverging: str, steps: int, snapshots: int, stop_at: float | None
-) -> None:
-    for value, name, known in (
-        (objective, "objective", tuple(OBJECTIVES)),
-        (norm, "norm", tuple(NORMS)),
-        (diverging, "value of diverging", ("raise", "mark")),
-    ):
-        if value not in known:
-            raise ValueError(f"expected {name} to be one of {', '.join(known)}, got {value!r}")
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"expected at least 1 step, got {steps!r}")
-    if not isinstance(snapshots, int) or not 1 <= snapshots <= steps + 1:
-        raise ValueError(f"expected from 1 to {steps + 1} snapshots, got {snapshots!r}")
-    if stop_at is not None and not 0 < stop_at < 1:
-        raise ValueError(f"expected to stop at a probability between 0 and 1, got {stop_at!r}")
+    count = max(numbers.values())
+    agree = {1, count}.issuperset(numbers.values())
+    _expect(agree, "one value for all images or as many as images", numbers)
+    return images.expand(count, -1, -1, -1), weights.expand(count), sizes.expand(count).clone()
 
 
 def _raise_if_diverged(diverged: Tensor, step: int, weights: Tensor, sizes: Tensor) -> None:
-    if not diverged.any():
-        return
-    i = int(diverged.nonzero()[0])
-    alpha, weight = sizes[i].item(), weights[i].item()
-    reason = (
-        f"a root mean square below {_DIVERGED:g} after step {step}"
-        if step
-        else "a product of both below 1, as ||I|| grows at every step from there"
-    )
-    raise FloatingPointError(
-        f"image {i} diverges with a step size of {alpha:g} and an L2 weight of {weight:g}: "
-        f"expected {reason}; a smaller step size helps"
-    )
+    if diverged.any():
+        i = int(diverged.nonzero()[0])
+        raise FloatingPointError(
+            f"image {i} diverges with a step size of {sizes[i]:g} and an L2 weight of "
+            f"{weights[i]:g} after step {step}: expected a product of both below 1 and a root "
+            f"mean square below {_DIVERGED:g}; a smaller step size helps"
+        )

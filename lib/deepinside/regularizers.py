@@ -9,7 +9,7 @@ other coordinates, in which a step of one length is a smooth change of the image
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,20 +29,14 @@ class Regularizers(NamedTuple):
 
     Attributes
     ----------
-    jitter : float
-        The longest shift of the random views, in pixels.
-    scale : tuple of float
-        The smallest and the largest enlargement of the random views.
-    rotation : float
-        Their largest angle either way, in degrees.
+    jitter, scale, rotation : float, tuple of float, float
+        Of the random views: the longest shift in pixels, the smallest and the largest
+        enlargement, the largest angle either way in degrees.
     blur : float
         The network sees the image blurred by a Gaussian of so many pixels.
-    fourier : bool
-        Ascend in the coefficients of `FourierImages`, not in pixels.
-    adam : bool
-        Follow `Adam`'s direction in place of the gradient.
-    anneal : bool
-        Let the step size fall to 0 along half a cosine.
+    fourier, adam, anneal : bool
+        Ascend in the coefficients of `Fourier`, not in pixels; follow the direction of
+        `Adam`, not the gradient; let the step size fall to 0 along half a cosine.
     """
 
     jitter: float = 0.0
@@ -57,6 +51,10 @@ class Regularizers(NamedTuple):
     def views(self) -> bool:
         """Whether the network sees random views."""
         return self.jitter > 0 or self.rotation > 0 or tuple(self.scale) != (1.0, 1.0)
+
+    def share_of_step(self, step: int, steps: int) -> float:
+        """Return what is left of the step size at a step: all, or half a cosine, 1 to 0."""
+        return (1 + math.cos(math.pi * step / steps)) / 2 if self.anneal else 1.0
 
     def check(self) -> None:
         """Raise a ValueError unless every value is in its range."""
@@ -76,25 +74,20 @@ MODERN = Regularizers(
 )
 
 
-def annealed(step: int, steps: int) -> float:
-    """Return the share of the step size that is left at a step: half a cosine, 1 to 0."""
-    return (1 + math.cos(math.pi * step / steps)) / 2
+def transformed(images: Tensor, how: Regularizers, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return what the network sees of zero-centered images: themselves, or a view, blurred."""
+    if how.views:
+        uniform = drawn(torch.rand, generators, images.new_empty(len(images), 4))
+        images = random_view(images, uniform, how)
+    return gaussian_blur(images, how.blur) if how.blur else images
 
 
 def random_view(images: Tensor, uniform: Tensor, how: Regularizers) -> Tensor:
-    """Return zero-centered images seen shifted, scaled and turned, (N, C, H, W).
+    """Return zero-centered images (N, C, H, W) seen shifted, scaled and turned.
 
     One bilinear resampling does all three; outside of an image is 0, the training mean.
-    A shift alone is one of whole pixels.
-
-    Parameters
-    ----------
-    images : Tensor
-        (N, C, H, W), zero-centered.
-    uniform : Tensor
-        (N, 4), drawn from [0, 1): for the shift down, the shift right, scale and angle.
-    how : Regularizers
-        Its `jitter`, `scale` and `rotation` are the limits.
+    A shift alone is one of whole pixels. `uniform`, (N, 4), is drawn from [0, 1): for the
+    shift down, the shift right, scale and angle, of which `how` has the limits.
     """
     height, width = images.shape[-2:]
     y, x = ((2 * uniform[:, :2] - 1) * how.jitter).unbind(1)
@@ -106,11 +99,10 @@ def random_view(images: Tensor, uniform: Tensor, how: Regularizers) -> Tensor:
     angle = (2 * uniform[:, 3] - 1) * math.radians(how.rotation)
     cos, sin = window * angle.cos(), window * angle.sin()
     # affine_grid measures in half sides, so a turn has to respect the aspect ratio
-    rows = [
-        torch.stack([cos, -sin * height / width, 2 * x / width], 1),
-        torch.stack([sin * width / height, cos, 2 * y / height], 1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    across = [cos, -sin * height / width, 2 * x / width]
+    down = [sin * width / height, cos, 2 * y / height]
+    turned = torch.stack(across + down, 1).view(-1, 2, 3)
+    grid = F.affine_grid(turned, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 
@@ -124,78 +116,76 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0), groups=groups)
 
 
-class FourierImages(NamedTuple):
-    """Images in (0, 1) as functions of their spectrum (Olah et al., 2017).
+class Fourier:
+    """Images in (0, 1) by the coefficients of their waves (Olah et al., 2017).
 
-    ``image = sigmoid(colors · irfft2(amplitudes · spectrum))``. The amplitudes fall with
-    the frequency; `colors` mixes decorrelated channels into red, green and blue.
-
-    Attributes
-    ----------
-    amplitudes : Tensor
-        (H, W // 2 + 1), one for each frequency.
-    colors : Tensor
-        (C, C), applied to the channels.
-    size : tuple of int
-        (height, width).
+    ``image = sigmoid(colors · irfft2(amplitudes · unknown))``. The amplitudes, one for each
+    frequency, fall with it; `colors` mixes decorrelated channels into red, green and blue.
+    A parametrization like `deepinside.class_model.Pixels`, of images of the size, type and
+    device of the given ones, (N, C, H, W).
     """
 
-    amplitudes: Tensor
-    colors: Tensor
-    size: tuple[int, int]
+    noise = 0.01
 
-    def images(self, spectra: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of spectra (N, C, H, W // 2 + 1, 2)."""
-        waves = torch.view_as_complex(spectra) * self.amplitudes
-        channels = torch.fft.irfft2(waves, s=self.size, norm="ortho")
-        return torch.sigmoid(torch.einsum("ij,njhw->nihw", self.colors, channels))
+    def __init__(self, images: Tensor, mean: Tensor) -> None:
+        channels, height, width = images.shape[1:]
+        down = torch.fft.fftfreq(height, device=images.device)[:, None]
+        across = torch.fft.rfftfreq(width, device=images.device)[None]
+        lowest = 1 / max(height, width)
+        frequency = (down.square() + across.square()).sqrt().clamp(min=lowest)
+        amplitudes = _GAIN * math.sqrt(height * width) * (frequency / lowest) ** -_DECAY
+        self.amplitudes, self.colors = amplitudes.to(images), _color_mix(channels).to(images)
+        self.mean, self.size = mean, (height, width)
 
-    def spectra(self, images: Tensor) -> Tensor:
-        """Return the spectra of images, whose values are first clipped to 0.001 to 0.999."""
+    def unknown(self, images: Tensor) -> Tensor:
+        """Return what stands for images clipped to 0.001 to 0.999, (N, C, H, W // 2 + 1, 2)."""
         channels = torch.einsum("ij,njhw->nihw", self.colors.inverse(), images.logit(1e-3))
-        waves = torch.fft.rfft2(channels, norm="ortho") / self.amplitudes
-        return torch.view_as_real(waves)
+        return torch.view_as_real(torch.fft.rfft2(channels, norm="ortho") / self.amplitudes)
 
+    def centered(self, unknown: Tensor) -> Tensor:
+        """Return the zero-centered images that the unknown stands for, (N, C, H, W)."""
+        waves = torch.view_as_complex(unknown) * self.amplitudes
+        channels = torch.fft.irfft2(waves, s=self.size, norm="ortho")
+        return torch.sigmoid(torch.einsum("ij,njhw->nihw", self.colors, channels)) - self.mean
 
-def fourier_images(like: Tensor) -> FourierImages:
-    """Return the parametrization of images of the size, type and device of `like`."""
-    channels, height, width = like.shape[-3:]
-    down = torch.fft.fftfreq(height, device=like.device)[:, None]
-    across = torch.fft.rfftfreq(width, device=like.device)[None]
-    lowest = 1 / max(height, width)
-    frequency = (down.square() + across.square()).sqrt().clamp(min=lowest)
-    amplitudes = _GAIN * math.sqrt(height * width) * (frequency / lowest) ** -_DECAY
-    return FourierImages(amplitudes.to(like), _color_mix(channels).to(like), (height, width))
+    def bounded(self, unknown: Tensor) -> Tensor:
+        """Return the unknown itself: each stands for images between 0 and 1."""
+        return unknown
 
 
 class Adam:
-    """The directions of Adam (Kingma and Ba, 2015), for one step size an image.
+    """Directions of Adam (Kingma and Ba, 2015), as torch's, which has one step size for all.
 
     The gradient's running mean over the root of its square's running mean, both corrected
-    for having started at 0. `torch.optim.Adam` gives the same, but one step size for all.
+    for having started at 0.
     """
 
-    def __init__(self, *, decay: float = 0.9, decay_of_squares: float = 0.999) -> None:
-        self.decay, self.decay_of_squares = decay, decay_of_squares
+    def __init__(self) -> None:
         self.steps = 0
-        self.mean = self.square = 0.0
+        self.mean = self.square = torch.zeros(())
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the direction of the next step, in the shape of the gradient."""
         self.steps += 1
-        self.mean = self.decay * self.mean + (1 - self.decay) * gradient
-        square = (1 - self.decay_of_squares) * gradient.square()
-        self.square = self.decay_of_squares * self.square + square
-        mean = self.mean / (1 - self.decay**self.steps)
-        square = self.square / (1 - self.decay_of_squares**self.steps)
+        self.mean = 0.9 * self.mean + (1 - 0.9) * gradient
+        self.square = 0.999 * self.square + (1 - 0.999) * gradient.square()
+        mean = self.mean / (1 - 0.9**self.steps)
+        square = self.square / (1 - 0.999**self.steps)
         return mean / (square.sqrt() + 1e-8)
+
+
+def drawn(
+    sample: Callable[..., Tensor], generators: Sequence[torch.Generator], like: Tensor
+) -> Tensor:
+    """Return random values in the shape of `like`, each image's from its own generator."""
+    # as float32 on the generator's device, so that a run repeats on any device
+    values = [sample(like.shape[1:], generator=g, device=g.device) for g in generators]
+    return torch.stack(values).to(like).expand_as(like)
 
 
 def _color_mix(channels: int) -> Tensor:
     """Return the symmetric root of a covariance in which all channels correlate alike."""
-    if channels == 1:
-        return torch.ones(1, 1)
-    correlation = torch.full((channels, channels), _COLOR_CORRELATION, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(correlation.fill_diagonal_(1.0))
-    root = (vectors * values.sqrt()) @ vectors.T
-    return root / root.norm(dim=0).max()
+    average = torch.full((channels, channels), 1 / channels, dtype=torch.float64)
+    apart = math.sqrt(1 - _COLOR_CORRELATION) * (torch.eye(channels) - average)
+    together = math.sqrt(1 + (channels - 1) * _COLOR_CORRELATION) * average
+    return (apart + together) / (apart + together).norm(dim=0).max()
