@@ -1,52 +1,105 @@
-"""What the tests of checks do with their tables of right and wrong answers."""
+"""The tests that every chapter's checks have, from its tables of right and wrong answers."""
+
+import ast
+import functools
+import inspect
 
 import pytest
 import torch
 
-from deepinside.classroom.answers import compare
+from deepinside.classroom import answers
 
 
-def right_cases(answers):
-    """Return (task, answer) of a table task -> right answers, as parameters of a test."""
-    return [
-        pytest.param(task, answer, id=answer.__name__)
-        for task, listed in answers.items()
-        for answer in listed
-    ]
+def usual_tests(module, right, wrong):
+    """Return the tests of the checks in a module.
 
-
-def wrong_cases(answers):
-    """Return (task, hint, answer) of a table task -> hint -> wrong answers, as parameters."""
-    return [
-        pytest.param(task, name, answer, id=f"{task}-{name}-{i}")
-        for task, hints in answers.items()
-        for name, listed in hints.items()
-        for i, answer in enumerate(listed)
-    ]
-
-
-def named(one):
-    """Return a test's name without the addresses that functions have."""
-    return one if isinstance(one, str) else one.__name__
-
-
-def judge_watched(module, check, answer, monkeypatch):
-    """Return the hints that a check compares a right answer with; none may be right as well.
-
-    Else the check would call what is right a mistake, or the other way round.
+    `right` has a list of answers for each check, `wrong` a list of (answer, part of its hint).
     """
-    judged = []
+    right_cases = [(check, answer) for check, listed in right.items() for answer in listed]
+    wrong_cases = [(check, *case) for check, listed in wrong.items() for case in listed]
+    tasks = {task.check: task for task in answers.tasks_of(module.__name__)}
 
-    def watch(value, right, mistakes, **options):
-        for hint, results in mistakes.items():
-            for one in [results] if isinstance(results, torch.Tensor) else results:
-                same = one.shape == right.shape and torch.allclose(
-                    one.double(), right.double(), rtol=1e-3, atol=0
-                )
-                assert not same, hint
-                judged.append(hint)
-        compare(value, right, mistakes, **options)
+    @pytest.mark.parametrize(("check", "answer"), right_cases, ids=named)
+    def test_right_answers_pass_in_whatever_way_they_are_written(check, answer):
+        result = check(answer)
+        assert result.passed, result
+        assert result.task == tasks[check].answer
 
-    monkeypatch.setattr(module, "compare", watch)
-    assert check(answer).passed
-    return judged
+    @pytest.mark.parametrize(("check", "answer", "hint"), wrong_cases, ids=named)
+    def test_each_usual_mistake_gets_its_hint(check, answer, hint):
+        result = told(check, answer)
+        assert result.state == "hint"
+        assert hint in result.message
+
+    def test_no_hint_is_left_without_a_wrong_answer():
+        messages = [told(check, answer).message for check, answer, _ in wrong_cases]
+        for sentence in sentences(module):
+            assert any(sentence in message for message in messages), sentence
+
+    @pytest.mark.parametrize("task", tasks.values(), ids=lambda task: task.name)
+    def test_no_mistake_gives_the_right_result(task, monkeypatch):
+        for hint, pairs in compared(task, right[task.check][0], monkeypatch).items():
+            assert not all(same(got, expected) for got, expected in pairs), hint
+
+    assert set(right) == set(wrong) == set(tasks)
+    return (
+        test_right_answers_pass_in_whatever_way_they_are_written,
+        test_each_usual_mistake_gets_its_hint,
+        test_no_hint_is_left_without_a_wrong_answer,
+        test_no_mistake_gives_the_right_result,
+    )
+
+
+@functools.cache
+def told(check, answer):
+    return check(answer)
+
+
+def named(value):
+    """Return a test's name without the addresses that functions have."""
+    return value if isinstance(value, str) else value.__name__
+
+
+def sentences(module):
+    """Return what is said to students in a module: its sentences that are no documentation."""
+    tree = ast.parse(inspect.getsource(module))
+    skipped = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.FunctionDef) and isinstance(node.body[0], ast.Expr)
+    }
+    skipped |= {
+        id(k.value) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "praise"
+    }
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and id(node) not in skipped
+        if isinstance(node.value, str) and len(node.value) > 25 and not node.value[0].islower()
+    ]
+    assert found
+    return found
+
+
+def compared(task, answer, monkeypatch):
+    """Return each hint's results, beside the right ones, that a check compares an answer with."""
+    original, pairs = answers.compare, {}
+
+    def watch(comparisons):
+        listed = list(comparisons)
+        for comparison in listed:
+            for hint, results in comparison.mistakes.items():
+                for result in results if isinstance(results, list) else [results]:
+                    pairs.setdefault(hint, []).append((result, comparison.right))
+        original(listed)
+
+    for module in (answers, inspect.getmodule(task.judge)):
+        if hasattr(module, "compare"):
+            monkeypatch.setattr(module, "compare", watch)
+    assert task.check(answer).passed
+    return pairs
+
+
+def same(value, expected):
+    one, other = (answers.tensor_of(result, "it") for result in (value, expected))
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=0)

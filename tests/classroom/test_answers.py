@@ -1,10 +1,11 @@
-import _thread
+import contextlib
 import functools
 import itertools
+import os
 import random
+import signal
 import sys
 import threading
-import time
 import warnings
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from deepinside.classroom.answers import Hint, Result, compare, compare_cases, judged, tensor_of
+from deepinside import saliency
+from deepinside.classroom import checks
+from deepinside.classroom.answers import Compared, Hint, Result, compare, judged, tensor_of
+from deepinside.classroom.checks import saliency as hidden
 
 IMAGE = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
 
@@ -22,12 +26,11 @@ def double(image):
 
 
 def judge_double(answer):
-    compare(answer(IMAGE), 2 * IMAGE, {"It is halved.": IMAGE / 2}, what="the image")
-    return "Twice as bright."
+    yield Compared("the image", answer(IMAGE), 2 * IMAGE, {"It is halved.": IMAGE / 2})
 
 
-def judge(function, *, judge=judge_double, seconds=10.0):
-    return judged("double", function, judge, seconds=seconds)
+def judge(function, *, judge=judge_double):
+    return judged("double", function, judge, "Twice as bright.")
 
 
 def test_a_right_answer_passes_with_the_judges_words():
@@ -154,100 +157,185 @@ def test_what_is_no_tensor_is_a_hint(value):
 def test_what_even_the_judge_cannot_read_is_a_hint():
     def unpacks(answer):
         first, second = answer(IMAGE)
-        return f"{first}, {second}"
+        return first, second
 
     result = judge(lambda image: 3, judge=unpacks)
     assert result.state == "hint"
     assert "TypeError" in result.message
 
 
-# ---- time
+def test_what_is_computed_when_it_is_read_is_read_like_a_list():
+    assert judge(lambda image: (2 * row.numpy() for row in image)).passed
 
 
-def loop(image):
+# ---- interrupts
+
+
+def loops(image):
     while True:
         pass
 
 
-def stubborn(image):
-    while True:
-        try:
-            time.sleep(0.001)
-        except BaseException:
-            continue
+def waits(image):
+    threading.Event().wait()
 
 
-def sleeper(image):
-    time.sleep(3)
+def counts(image):
+    return (number for number in itertools.count())
 
 
-def spinning(image):
-    return sum(1 for _ in itertools.count())
-
-
-@pytest.mark.parametrize("function", [loop, stubborn, sleeper, spinning])
-def test_an_endless_answer_is_stopped_and_its_line_named(function):
-    began = time.monotonic()
-    result = judge(function, seconds=0.3)
-    assert time.monotonic() - began < 2.5
+@pytest.mark.parametrize("function", [loops, waits, counts])
+def test_an_interrupted_answer_is_a_hint_that_names_its_line(function, interruptible):
+    before, threads = settings(), threading.active_count()
+    with interrupted_soon():
+        result = judge(function)
     assert result.state == "hint"
-    assert result.message.startswith("It was stopped after 0.3 seconds in line ")
-    # in whatever state it was left, the next answer is judged as usual
+    assert result.message.startswith("It was interrupted in line ")
+    assert "Does a loop never end" in result.message
+    # nothing is left of it, and the next answer is judged as usual
+    assert settings() == before
+    assert threading.active_count() == threads
     assert judge(double).passed
 
 
-def test_no_thread_of_an_endless_answer_is_left():
-    before = threading.active_count()
-    judge(loop, seconds=0.1)
-    assert threading.active_count() <= before
-
-
-def test_an_answer_that_comes_late_changes_nothing():
-    swallowed = threading.Event()
-
-    def late(image):
-        try:
-            time.sleep(2)
-        except BaseException:
-            time.sleep(0.1)
-        swallowed.set()
-        return 2 * image
-
-    judge(late, seconds=0.1)
-    torch.manual_seed(5)
-    expected = torch.rand(1, generator=torch.Generator().manual_seed(5))
-    assert swallowed.wait(5)
-    time.sleep(0.1)
-    assert torch.equal(torch.rand(1), expected)
-
-
-def test_an_endless_judge_is_stopped():
-    def consumes(answer):
-        return str(sum(1 for _ in answer(IMAGE)))
-
-    assert not judge(lambda image: itertools.repeat(1), judge=consumes, seconds=0.2).passed
-
-
-def test_an_interrupt_of_the_user_goes_through(interruptible):
-    def interrupts(image):
-        _thread.interrupt_main()
+def test_an_interrupt_of_the_judge_goes_through(interruptible):
+    def never_ends(answer):
+        answer(IMAGE)
+        torch.set_grad_enabled(False)
         while True:
             pass
 
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        judge(interrupts)
-    assert threading.active_count() <= before
+    before = settings()
+    with interrupted_soon(), pytest.raises(KeyboardInterrupt):
+        judge(double, judge=never_ends)
+    assert settings() == before
+
+
+class interrupted_soon:  # noqa: N801 - reads as what it does
+    """Interrupt the main thread in a moment, as Jupyter's stop button does."""
+
+    def __enter__(self):
+        self.timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        self.timer.start()
+
+    def __exit__(self, *_):
+        self.timer.join()
 
 
 def test_checks_work_outside_of_the_main_thread():
     results = []
-    thread = threading.Thread(
-        target=lambda: results.extend([judge(double), judge(loop, seconds=0.1)])
-    )
+    thread = threading.Thread(target=lambda: results.append(judge(double)))
     thread.start()
     thread.join()
-    assert [result.state for result in results] == ["passed", "hint"]
+    assert results[0].passed
+
+
+# ---- what belongs to the checks
+
+
+def test_the_checks_own_functions_are_no_answers(borrowed):
+    result = judge(borrowed, judge=judge_map)
+    assert result.state == "hint"
+    assert "`deepinside.classroom.checks.saliency._map`" in result.message
+    assert "Write it yourself" in result.message
+
+
+def judge_map(answer):
+    yield Compared("the map", answer(IMAGE[None]), IMAGE, {})
+
+
+def in_a_helper(image):
+    def helper(image):
+        return hidden._map(image)
+
+    return helper(image)
+
+
+def imports_itself(image):
+    from deepinside.classroom.checks.saliency import _map as inconspicuous
+
+    return inconspicuous(image)
+
+
+def in_a_thread(image):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(hidden._map(image)))
+    hook, threading.excepthook = threading.excepthook, lambda _: None
+    thread.start()
+    thread.join()
+    threading.excepthook = hook
+    return found[0] if found else image[0]
+
+
+def catches_all(image):
+    with contextlib.suppress(BaseException):
+        hidden._map(image)
+    return image.abs().amax(0)
+
+
+class Callable:
+    def __call__(self, image):
+        return hidden._map(image)
+
+
+@pytest.fixture(
+    params=[
+        hidden._map,
+        lambda image: hidden._map(image),
+        functools.partial(hidden._map),
+        functools.wraps(double)(hidden._map),
+        in_a_helper,
+        imports_itself,
+        in_a_thread,
+        catches_all,
+        Callable(),
+        lambda image: map(hidden._map, image[None]),
+        lambda image: sum(hidden._map(batch) for batch in image[None]),
+        lambda image: next(map(hidden._map, [image])),
+        lambda image: torch.func.vmap(hidden._map)(image[None])[0],
+    ],
+    ids=lambda function: getattr(function, "__name__", type(function).__name__),
+)
+def borrowed(request):
+    return request.param
+
+
+def test_a_check_within_an_answer_is_none_either():
+    def asks(network, image, c):
+        return checks.check_saliency_map(asks)
+
+    message = checks.check_saliency_map(asks).message
+    assert message.startswith("It calls `deepinside.classroom.answers.check`")
+
+
+def test_what_the_judge_hands_over_may_be_called():
+    def judge_calls(answer):
+        yield Compared("the image", answer(hidden._map, IMAGE[None]), IMAGE, {})
+
+    assert judge(lambda function, image: function(image), judge=judge_calls).passed
+
+
+def test_the_books_own_functions_may_be_called():
+    def by_the_book(network, image, c):
+        return saliency.saliency_map(network.eval(), image[None], [c])[0]
+
+    assert checks.check_saliency_map(by_the_book).passed
+
+
+def test_a_profiler_of_the_caller_is_put_back():
+    def profiler(*_):
+        pass
+
+    before = sys.getprofile(), threading.getprofile()
+    try:
+        sys.setprofile(profiler)
+        threading.setprofile(profiler)
+        for function in (double, hidden._map, raises_not_implemented):
+            judge(function)
+            assert (sys.getprofile(), threading.getprofile()) == (profiler, profiler)
+    finally:
+        sys.setprofile(before[0])
+        threading.setprofile(before[1])
 
 
 # ---- state
@@ -311,6 +399,7 @@ def settings():
     return (
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
         torch.get_default_dtype(),
         torch.get_default_device(),
         torch.get_num_threads(),
@@ -325,9 +414,14 @@ def settings():
     )
 
 
+ENTERED = []
+
+
 def changes_everything(image):
     torch.set_grad_enabled(False)
-    torch.inference_mode().__enter__()
+    for mode in (torch.inference_mode(), torch.autocast("cpu")):
+        mode.__enter__()
+        ENTERED.append(mode)  # and is never left
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
     torch.set_num_threads(7)
@@ -342,26 +436,34 @@ def changes_everything(image):
     return 2 * image
 
 
-@pytest.mark.parametrize("end", ["returns", "raises", "loops"])
-def test_no_answer_changes_a_setting_of_the_caller(end):
+@pytest.mark.parametrize("end", ["returns", "raises", "is interrupted"])
+@pytest.mark.parametrize("caller", [contextlib.nullcontext, torch.no_grad, torch.inference_mode])
+def test_no_answer_changes_a_setting_of_the_caller(end, caller):
     def answer(image):
         changes_everything(image)
-        if end == "raises":
-            raise ValueError
-        while end == "loops":
-            pass
+        if end != "returns":
+            raise ValueError if end == "raises" else KeyboardInterrupt
         return 2 * image
 
-    before = settings()
-    judge(answer, seconds=10 if end != "loops" else 0.3)
-    assert settings() == before
+    with caller():
+        before = settings()
+        judge(answer)
+        assert settings() == before
+
+
+def test_a_default_device_of_the_caller_is_put_back():
+    with DefaultDevice():
+        before = settings()
+        assert judge(needs_gradients).passed
+        judge(changes_everything)
+        assert settings() == before
+        assert torch.zeros(1).device.type == "meta"
 
 
 def test_a_first_call_does_not_change_what_the_next_one_finds():
     def twice(answer):
-        answer(IMAGE)
-        compare(answer(IMAGE), 2 * IMAGE, {}, what="the image")
-        return "Twice."
+        for _ in range(2):
+            yield Compared("the image", answer(IMAGE), 2 * IMAGE, {})
 
     def answer(image):
         right = needs_gradients(image)
@@ -409,7 +511,7 @@ def test_networks_and_arrays_are_watched_too(kind):
             thing[0] = 5
         return 1
 
-    result = judge(spoils, judge=lambda answer: str(answer(given)))
+    result = judge(spoils, judge=lambda answer: [answer(given)])
     assert "argument `thing` in place" in result.message
 
 
@@ -425,10 +527,39 @@ def test_marking_an_argument_as_variable_is_allowed():
 def test_again_uses_the_very_arguments_of_the_last_call():
     def judge_again(answer):
         first, second = answer(IMAGE), answer.again()
-        same = first is second
-        return f"{same}, {answer.given[0] is first}, {answer.given[0] is IMAGE}"
+        assert first is second is answer.given[0]
+        assert first is not IMAGE
+        return ()
 
-    assert judge(lambda image: image, judge=judge_again).message == "True, True, False"
+    assert judge(lambda image: image, judge=judge_again).passed
+
+
+def test_a_second_call_that_differs_is_told():
+    def judge_repeat(answer):
+        yield Compared("the image", answer(IMAGE), 2 * IMAGE, {"Not doubled.": IMAGE})
+        answer.repeat(2 * IMAGE)
+
+    calls = []
+
+    def counts_calls(image):
+        calls.append(image)
+        return 2 * len(calls) * image
+
+    assert judge(double, judge=judge_repeat).passed
+    assert judge(counts_calls, judge=judge_repeat).message.startswith("Called again")
+    # what was wrong at the first call already is told by that
+    assert judge(lambda image: image, judge=judge_repeat).message == "Not doubled."
+
+
+def test_a_result_that_the_next_call_changes_is_compared_as_it_was():
+    total = torch.zeros_like(IMAGE)
+
+    def judge_sum(answer):
+        for _ in range(2):
+            yield Compared("the sum", answer(IMAGE), IMAGE, {"Not cleared.": 2 * IMAGE})
+
+    message = judge(total.add_, judge=judge_sum).message
+    assert "expected 5, got 10" in message
 
 
 def test_a_generator_is_copied_with_its_state():
@@ -437,7 +568,7 @@ def test_a_generator_is_copied_with_its_state():
 
     def judge_draws(answer):
         assert torch.equal(tensor_of(answer(generator), "it"), tensor_of(answer(generator), "it"))
-        return "Same."
+        return ()
 
     assert judge(lambda g: torch.rand(2, generator=g), judge=judge_draws).passed
     assert torch.equal(generator.get_state(), state)
@@ -452,9 +583,13 @@ MISTAKES = {
 }
 
 
-def hint(value, right=RIGHT, mistakes=MISTAKES, **options):
+def compare_one(value, right=RIGHT, mistakes=MISTAKES, **options):
+    return compare([Compared("the map", value, right, mistakes, **options)])
+
+
+def hint(*arguments, **options):
     with pytest.raises(Hint) as caught:
-        compare(value, right, mistakes, what="the map", **options)
+        compare_one(*arguments, **options)
     return str(caught.value)
 
 
@@ -464,24 +599,24 @@ def hint(value, right=RIGHT, mistakes=MISTAKES, **options):
     ids=["tensor", "float32", "array", "list", "parameter", "rounded"],
 )
 def test_right_values_of_any_kind_agree(value):
-    assert compare(value, RIGHT, MISTAKES, what="the map") is None
+    assert compare_one(value) is None
 
 
 @pytest.mark.parametrize("value", [2, 2.0, np.float32(2), torch.tensor(2), torch.tensor([[2.0]])])
 def test_a_number_may_come_in_several_forms(value):
-    assert compare(value, torch.tensor(2.0), {}, what="the score") is None
+    assert compare_one(value, torch.tensor(2.0), {}) is None
 
 
 def test_masks_compare_as_zero_and_one():
     mask = torch.tensor([True, False])
-    assert compare(mask.numpy().astype("uint8"), mask, {}, what="the mask") is None
+    assert compare_one(mask.numpy().astype("uint8"), mask, {}) is None
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_each_mistake_is_named(name):
     results = MISTAKES[name]
-    for one in [results] if isinstance(results, torch.Tensor) else results:
-        assert hint(one) == name
+    for result in results if isinstance(results, list) else [results]:
+        assert hint(result) == name
 
 
 def test_what_fits_no_mistake_is_shown_where_it_differs_most():
@@ -507,9 +642,9 @@ def test_values_that_are_not_finite_are_told():
 
 
 def test_the_tolerance_is_a_share_of_the_largest_value():
-    assert compare(RIGHT * 1e6 + 1, RIGHT * 1e6, {}, what="the map") is None
+    assert compare_one(RIGHT * 1e6 + 1, RIGHT * 1e6, {}) is None
     assert "expected" in hint(RIGHT * 1e-6 + 1e-6, RIGHT * 1e-6)
-    assert compare(RIGHT + 0.01, RIGHT, {}, what="the map", tolerance=0.01) is None
+    assert compare_one(RIGHT + 0.01, tolerance=0.01) is None
 
 
 # ---- comparison over several calls
@@ -517,19 +652,15 @@ def test_the_tolerance_is_a_share_of_the_largest_value():
 
 def judge_root(answer):
     """Cases that tell a missing magnitude, seen at one case only, from a wrong factor."""
-    mistakes = {
-        "It is doubled.": lambda v: 2 * v.abs(),
-        "A magnitude is missing.": [lambda v: v, lambda v: v[:, None]],
-    }
-    cases = [(torch.tensor([1.0, 2.0]),), (torch.tensor([3.0, -4.0]),)]
-    compare_cases(answer, cases, lambda v: v.abs(), mistakes, what="the magnitude")
-    return "All positive."
+    for v in (torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0])):
+        mistakes = {"It is doubled.": 2 * v.abs(), "A magnitude is missing.": [v, v[:, None]]}
+        yield Compared("the magnitude", answer(v), v.abs(), mistakes)
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda v: v.abs().tolist(), "All positive."),
+        (lambda v: v.abs().tolist(), "Twice as bright."),
         (lambda v: 2 * v.abs(), "It is doubled."),
         (lambda v: v, "A magnitude is missing."),
         (lambda v: v[:, None], "A magnitude is missing."),
@@ -560,3 +691,19 @@ def test_a_failure_after_a_wrong_result_is_told_by_that_result():
 
 def test_what_is_not_done_is_no_failure_of_a_later_case():
     assert judge(raises_not_implemented, judge=judge_root).state == "not done yet"
+
+
+def test_a_hint_that_has_no_part_in_a_case_explains_what_is_right_there():
+    def judge_last(answer):
+        yield Compared("the value", answer(1.0), 1.0, {})
+        yield Compared("the value", answer(2.0), 2.0, {"Not limited.": 4.0})
+
+    assert judge(lambda value: value**2, judge=judge_last).message == "Not limited."
+    message = judge(lambda value: value**2 if value > 1 else 0, judge=judge_last).message
+    assert message == "Expected 1 for the value, got 0."
+
+
+def test_infinite_mistakes_explain_infinite_results_alone():
+    mistakes = {"Divided by 0.": torch.inf}
+    assert hint(torch.inf, torch.tensor(0.0), mistakes) == "Divided by 0."
+    assert hint(3.0, torch.tensor(0.0), mistakes) == "Expected 0 for the map, got 3."

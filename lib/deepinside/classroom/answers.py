@@ -1,40 +1,40 @@
 """Run a student's function safely, and say in words what kind of wrong its result is.
 
-A check knows nothing of the function that it is given: it may raise, never end, return
-anything, or change what holds for the whole process. So a check is a *judge*, a function
-that calls the answer on small networks and compares the results, and `judged` runs it on
-a thread of its own, under a time limit. What PyTorch and NumPy keep for each thread, such
-as the gradient mode, is then neither the caller's nor changed for the caller; what they
-keep for the process is set to known values and restored.
+A task of a student's notebook is one function that judges it, such as
 
-The chapters' exercises use this through `deepinside.classroom.checks`.
+    @task("saliency-map", points=1, praise="The largest magnitude of the channels.")
+    def check_saliency_map(answer: Answer) -> Comparisons:
+        '''Check ``saliency_map(network, image, class_index)``. ...'''
+        for network, image, c in scored_images():
+            yield Compared("the map", answer(network, image, c), right, {hint: wrong, ...})
+
+It calls the answer on small networks and yields what came beside what is right and what
+the usual mistakes give; `task` makes of it the check that notebooks call, and `TASKS` of
+`deepinside.classroom.checks` lists it. The answer may raise, return anything, or change
+settings: a failure becomes a hint, and the settings are put back. It has no time limit: in
+a notebook the learner interrupts it, marking limits the process.
 """
 
 import copy
-import ctypes
 import html
 import linecache
 import random
 import re
 import sys
 import threading
-import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature, unwrap
 from types import FrameType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-SECONDS = 10.0
-# how long an answer that was told to stop is waited for before it is left behind
-_GRACE = 1.0
 _LABELS = {"passed": "passed.", "hint": "not yet.", "not done yet": "not done yet."}
 # as borders beside the text, these can be seen on white and on black
 _COLORS = {"passed": "#2e9e4f", "hint": "#d98200", "not done yet": "#8a8a8a"}
@@ -82,6 +82,10 @@ class Hint(Exception):  # noqa: N818 - no error of the program, but what a judge
     """What kind of wrong an answer is, in words for the student."""
 
 
+class _NotDone(Exception):  # noqa: N818 - no error either
+    """The answer is still to be written."""
+
+
 class Answer:
     """A student's function: called on copies, its failures turned into hints.
 
@@ -90,15 +94,13 @@ class Answer:
     given : tuple
         What the function was called with last: copies of the judge's arguments, which
         show what it did to them.
-    over : bool
-        Whether its time is over: what it does from then on no longer counts.
     """
 
     def __init__(self, function: Callable) -> None:
         self._function = function
         self._originals: tuple = ()
+        self._borrowed = ""
         self.given: tuple = ()
-        self.over = False
 
     def __call__(self, *arguments: object) -> object:
         """Return what the function returns for copies of these arguments.
@@ -106,26 +108,17 @@ class Answer:
         Raises
         ------
         Hint
-            If it raises, or changes the values of a tensor, an array or a network's
+            If it raises, is interrupted, calls a function of `deepinside.classroom` that it
+            was not given, or changes the values of a tensor, an array or a network's
             parameters among its arguments.
         """
         self._originals = arguments
-        self.given = tuple(_copied(one) for one in arguments)
+        self.given = tuple(_copied(argument) for argument in arguments)
         return self.again()
 
     def again(self) -> object:
         """Return what the function returns for the very arguments of the last call."""
-        try:
-            value = self._function(*self.given)
-        except _TimeIsUp:
-            raise
-        except BaseException as error:  # sys.exit, too, ends the answer and not the check
-            if _is_stub(error):
-                raise _NotDone(_reason(error)) from None
-            raise Hint(self._failure(error)) from None
-        if self.over:
-            raise _TimeIsUp
-        _settle()
+        value = self._called()
         if value is None or value is Ellipsis or value is NotImplemented:
             raise _NotDone("It returns nothing so far: does it end with `return`?")
         for place, (before, after) in enumerate(zip(self._originals, self.given, strict=True)):
@@ -138,18 +131,75 @@ class Answer:
                 )
         return value
 
-    def line_in(self, frame: FrameType | None) -> str:
-        """Return where in the student's own code a running frame is, or nothing."""
-        stack = traceback.walk_stack(frame) if frame else []
-        return self._line(reversed(list(stack)))
+    def repeat(self, right: Tensor) -> None:
+        """Raise a hint unless the very arguments of the last call give what is right again."""
+        if not _agree(_tensor_like(self.again(), right, "the second result"), right):
+            raise Hint(
+                "Called again with the same image, it returns something else: gradients were left "
+                "from the earlier call. `.backward()` *adds* to `.grad`; start from "
+                "`image.detach().clone()`, or use `torch.autograd.grad`."
+            )
 
-    def _failure(self, error: BaseException) -> str:
-        where = self._line(traceback.walk_tb(error.__traceback__))
-        return f"It raised {type(error).__name__}{where}: {_reason(error) or 'without a message'}"
+    def _called(self) -> object:
+        failure = None
+        try:
+            with _usual_settings():
+                value = self._watched()
+        except BaseException as error:  # sys.exit, too, ends the answer and not the check
+            failure = error
+        if self._borrowed:
+            raise Hint(
+                f"It calls `{self._borrowed}`, a part of the checks, which know the right result. "
+                "Write it yourself."
+            )
+        if failure is None:
+            return value
+        if _is_stub(failure):
+            raise _NotDone(_reason(failure))
+        line = self._line(failure)
+        if isinstance(failure, KeyboardInterrupt):
+            raise Hint(
+                f"It was interrupted{line}. "
+                "Does a loop never end, or is there far more work than the task asks for?"
+            )
+        raise Hint(
+            f"It raised {type(failure).__name__}{line}: {_reason(failure) or 'without a message'}"
+        )
 
-    def _line(self, stack: Iterator[tuple[FrameType, int]]) -> str:
+    def _watched(self) -> object:
+        """Call the function, stopped where it, or a thread of it, calls a part of the checks.
+
+        What the judge hands over to be called, such as `map_of`, may be called.
+        """
+        handed = {getattr(argument, "__code__", None) for argument in self.given}
+
+        def watch(frame: FrameType, event: str, _: object) -> None:
+            if event != "call" or frame.f_code in handed:
+                return
+            module = str(frame.f_globals.get("__name__"))
+            if module.startswith("deepinside.classroom"):
+                self._borrowed = f"{module}.{frame.f_code.co_name}"
+                raise Hint  # which the function may catch, to no avail
+
+        before, of_threads = sys.getprofile(), threading.getprofile()
+        threading.setprofile(watch)
+        sys.setprofile(watch)
+        try:
+            value = self._function(*self.given)
+            # what is computed only when it is read is to be computed under the same watch
+            return list(value) if isinstance(value, Iterator) else value
+        finally:
+            sys.setprofile(before)
+            threading.setprofile(of_threads)
+
+    def _line(self, error: BaseException) -> str:
+        """Return where in the student's own code an error came up, or nothing."""
         code = getattr(unwrap(self._function), "__code__", None)
-        own = [(f, line) for f, line in stack if code and f.f_code.co_filename == code.co_filename]
+        own = [
+            (frame, line)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if code and frame.f_code.co_filename == code.co_filename
+        ]
         if not own:
             return ""
         frame, line = own[-1]
@@ -163,141 +213,159 @@ class Answer:
             return f"number {place + 1}"
 
 
-def judged(
-    task: str, function: object, judge: Callable[[Answer], str], *, seconds: float = SECONDS
-) -> Result:
+class Compared(NamedTuple):
+    """A result beside what it should be, and what the usual mistakes give.
+
+    Attributes
+    ----------
+    what : str
+        What is compared, as in "the saliency map".
+    value : object
+        What the answer returned: a tensor, an array, a number or a list of them.
+    right : object
+        What it should be, in any of these forms.
+    mistakes : mapping
+        Each hint to what one gets by that mistake; a list holds several results.
+    tolerance : float
+        The largest difference that counts as none, in parts of the largest right value.
+    """
+
+    what: str
+    value: object
+    right: object
+    mistakes: Mapping[str, object]
+    tolerance: float = 1e-5
+
+
+Comparisons = Iterable[Compared]
+Judge = Callable[[Answer], Comparisons]
+
+
+class Task(NamedTuple):
+    """One task of a student's notebook.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the notebook's metadata (nbgrader's grade_id) and in tables of marks.
+    answer : str
+        The name of the function that the notebook binds.
+    check : callable
+        From that function to a `Result`.
+    points : int
+        What a right answer is worth.
+    judge : callable
+        What `check` is made of.
+    """
+
+    name: str
+    answer: str
+    check: Callable[[object], Result]
+    points: int
+    judge: Judge
+
+
+_registered: list[Task] = []
+
+
+def task(name: str, *, points: int, praise: str) -> Callable[[Judge], Callable[[object], Result]]:
+    """Make of a judge, `check_` and the name of an answer, a check, and register its task.
+
+    Parameters
+    ----------
+    name : str
+        The task's name in the notebook's metadata.
+    points : int
+        What a right answer is worth.
+    praise : str
+        What the check says of a right answer.
+    """
+
+    def register(judge: Judge) -> Callable[[object], Result]:
+        answer = judge.__name__.removeprefix("check_")
+
+        def check(function: object) -> Result:
+            return judged(answer, function, judge, praise)
+
+        check.__name__ = check.__qualname__ = judge.__name__
+        check.__doc__, check.__module__ = judge.__doc__, judge.__module__
+        _registered.append(Task(name, answer, check, points, judge))
+        return check
+
+    return register
+
+
+def tasks_of(module: str) -> tuple[Task, ...]:
+    """Return the tasks that a module defines, in their order in it."""
+    return tuple(known for known in _registered if known.check.__module__ == module)
+
+
+def judged(answer: str, function: object, judge: Judge, praise: str) -> Result:
     """Return what a judge says of a student's function, whatever that function does.
 
     Parameters
     ----------
-    task : str
+    answer : str
         The name of the function, as the notebook binds it.
     function : object
         What the notebook binds to it.
     judge : callable
-        Calls the `Answer` it is given; returns the sentence for a right answer, or
-        raises `Hint`.
-    seconds : float
-        The time limit for all of it.
-
-    Notes
-    -----
-    An answer that does not stop when told to is left behind on its thread, a daemon. One
-    endless call into C that never releases the interpreter can only be ended from
-    another process: see `deepinside.classroom.grading`.
+        Calls the `Answer` it is given; returns or yields what is to be compared, or raises
+        `Hint`.
+    praise : str
+        The sentence for a right answer.
     """
     if function is None or function is Ellipsis:
-        return Result(task, "not done yet", "")
+        return Result(answer, "not done yet", "")
     if not callable(function):
         got = type(function).__name__
-        return Result(task, "hint", f"Expected a function named `{task}`, got {got}.")
-    answer = Answer(function)
-    worker = _Worker(lambda: _verdict(task, answer, judge))
-    with _process_restored():
-        try:
-            worker.start()
-            worker.finished.wait(seconds)
-            where = "" if worker.outcome else answer.line_in(worker.frame())
-        finally:
-            answer.over = True
-            worker.stop()
-    return worker.outcome or Result(
-        task,
-        "hint",
-        f"It was stopped after {seconds:g} seconds{where}. "
-        "Does a loop never end, or is there far more work than the task asks for?",
-    )
+        return Result(answer, "hint", f"Expected a function named `{answer}`, got {got}.")
+    try:
+        with _usual_settings():
+            compare(judge(Answer(function)))
+    except Hint as hint:
+        return Result(answer, "hint", str(hint))
+    except _NotDone as note:
+        # the students' notebooks raise it with these words, which need no repetition
+        return Result(answer, "not done yet", "" if str(note) == "not done yet" else str(note))
+    except Exception as error:  # what was returned is no usual thing, so reading it failed
+        reason = f"{type(error).__name__}: {_reason(error)}"
+        return Result(answer, "hint", f"What it returns cannot be read as the result ({reason}).")
+    return Result(answer, "passed", praise)
 
 
-def compare(
-    value: object,
-    right: Tensor,
-    mistakes: Mapping[str, Tensor | Sequence[Tensor]],
-    *,
-    what: str,
-    tolerance: float = 1e-5,
-) -> None:
-    """Return nothing if a result is right, and raise the hint that fits it otherwise.
+def compare(comparisons: Comparisons) -> None:
+    """Return nothing if all results are right, and raise the hint that fits them otherwise.
 
-    Parameters
-    ----------
-    value : object
-        What the answer returned: a tensor, an array, a number or a list of them.
-    right : Tensor
-        What it should be.
-    mistakes : mapping
-        Each hint to what one gets by that mistake: one tensor or several.
-    what : str
-        What is compared, as in "the saliency map".
-    tolerance : float
-        The largest difference that counts as none, in parts of the largest right value.
+    A mistake is named where it explains all that was returned, so one that shows only at a
+    special case is told from the others. Where it has no part in a comparison, the result
+    has to be right there.
 
     Raises
     ------
     Hint
-        That of the first mistake whose result this is; if there is none, one that tells
-        expected and returned shape or value.
+        That of the first mistake that explains the results; if there is none, one that tells
+        expected and returned shape or value. One that making the comparisons raises is
+        passed on if all results before it are right.
     """
-    right = tensor_of(right, what)
-    got = _tensor_like(value, right, what)
-    if _agree(got, right, tolerance):
-        return
-    for hint, results in mistakes.items():
-        for one in [results] if isinstance(results, Tensor) else results:
-            if _agree(got, tensor_of(one, what), tolerance):
-                raise Hint(hint)
-    if got.shape != right.shape:
-        raise Hint(f"Expected {what} of shape {_shape(right)}, got {_shape(got)}.")
-    if not got.isfinite().all():
-        raise Hint(f"Expected {what} to be finite; {_count_bad(got)} of its values are not.")
-    raise Hint(_first_difference(got, right, what))
-
-
-def compare_cases(
-    answer: Callable,
-    cases: Sequence[tuple],
-    right: Callable,
-    mistakes: Mapping[str, Callable | Sequence[Callable]],
-    *,
-    what: str,
-    tolerance: float = 1e-5,
-) -> None:
-    """Return nothing if an answer is right for all arguments; else raise the hint that fits.
-
-    As `compare`, but over several calls: a mistake is named where it explains all that was
-    returned, so one that shows only at a special case is told from the others.
-
-    Parameters
-    ----------
-    answer : callable
-        An `Answer`, or a function that calls one and reads what it returns.
-    cases : sequence of tuple
-        The arguments of each call.
-    right : callable
-        From the same arguments to what it should be.
-    mistakes : mapping
-        Each hint to a function that makes the mistake, or several.
-    """
-    got, expected = [], []
-    for case in cases:
-        try:
-            value = answer(*case)
-        except Hint:
-            # what went wrong before it failed says more than the failure
-            if _all_agree(got, expected, tolerance):
-                raise
-            break
-        expected.append(tensor_of(right(*case), what))
-        got.append(_tensor_like(value, expected[-1], what))
-    if _all_agree(got, expected, tolerance):
-        return
-    for hint, functions in mistakes.items():
-        for function in [functions] if callable(functions) else functions:
-            made = [tensor_of(function(*case), what) for case in cases[: len(got)]]
-            if _all_agree(got, made, tolerance):
-                raise Hint(hint)
-    for one, other in zip(got, expected, strict=True):
-        compare(one, other, {}, what=what, tolerance=tolerance)
+    read: list[tuple[Tensor, Tensor, Compared]] = []
+    failure = None
+    try:
+        for compared in comparisons:
+            right = tensor_of(compared.right, compared.what)
+            # a copy, as what was returned may be a gradient that the next call adds to
+            got = _tensor_like(compared.value, right, compared.what).clone()
+            read.append((got, right, compared))
+    except Hint as hint:
+        failure = hint  # what went wrong before it says more
+    wrong = [(got, right, c) for got, right, c in read if not _agree(got, right, c.tolerance)]
+    if wrong:
+        for mistake in dict.fromkeys(hint for *_, c in read for hint in c.mistakes):
+            if all(_explains(mistake, *parts) for parts in read):
+                raise Hint(mistake)
+        raise Hint(_difference(*wrong[0]))
+    if failure:
+        raise failure
 
 
 def tensor_of(value: object, what: str) -> Tensor:
@@ -315,106 +383,61 @@ def tensor_of(value: object, what: str) -> Tensor:
         raise Hint(f"Expected {what} as a tensor, got {type(value).__name__}.") from None
 
 
-class _TimeIsUp(BaseException):
-    """Raised within an answer from outside, when its time is over."""
-
-
-class _NotDone(Exception):  # noqa: N818 - no error either
-    """The answer is still to be written."""
-
-
-class _Worker(threading.Thread):
-    """Computes one result on a thread that can be told to stop."""
-
-    def __init__(self, compute: Callable[[], Result]) -> None:
-        super().__init__(daemon=True)
-        self._compute: Callable[[], Result] | None = compute
-        # join would do, but on Python 3.11 an interrupted join takes the thread for ended
-        self._lock, self.finished = threading.Lock(), threading.Event()
-        self.outcome: Result | None = None
-
-    def run(self) -> None:
-        while True:
-            try:
-                if self._compute is not None:
-                    compute, self._compute = self._compute, None
-                    _settle()
-                    self.outcome = compute()
-                with self._lock:
-                    self.finished.set()
-                return
-            except _TimeIsUp:  # may come late: it is caught until no more can come
-                continue
-
-    def frame(self) -> FrameType | None:
-        """Return what the thread executes at the moment."""
-        return sys._current_frames().get(self.ident)
-
-    def stop(self) -> None:
-        """Raise within the thread until it ends, and leave it behind if it does not."""
-        end = time.monotonic() + _GRACE
-        while self.ident and not self.finished.wait(0.01) and time.monotonic() < end:
-            with self._lock:
-                if not self.finished.is_set():
-                    _raise_in(self.ident, _TimeIsUp)
-        if self.finished.is_set():
-            self.join()
-
-
-def _raise_in(thread: int, kind: type[BaseException]) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
-
-
-def _verdict(task: str, answer: Answer, judge: Callable[[Answer], str]) -> Result:
-    try:
-        return Result(task, "passed", judge(answer))
-    except Hint as hint:
-        return Result(task, "hint", str(hint))
-    except _NotDone as note:
-        # the students' notebooks raise it with these words, which need no repetition
-        return Result(task, "not done yet", "" if str(note) == "not done yet" else str(note))
-    except Exception as error:  # what was returned is no usual thing, so reading it failed
-        reason = f"{type(error).__name__}: {_reason(error)}"
-        return Result(task, "hint", f"What it returns cannot be read as the result ({reason}).")
-
-
-def _settle() -> None:
-    """Give the thread and the process the settings that every answer finds."""
-    torch.set_grad_enabled(True)
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
-    torch.autograd.set_detect_anomaly(False)
-    torch.use_deterministic_algorithms(False)
-    torch.default_generator.manual_seed(0)
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - of the global generator, which an answer may use
-    np.seterr(all="ignore")
-
-
 @contextmanager
-def _process_restored() -> Iterator[None]:
-    """Put back what holds for all threads: default type, generators, modes and warnings."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+def _usual_settings() -> Iterator[None]:
+    """Give the settings that every answer finds, and put back those of the caller."""
+    dtype, threads, device = torch.get_default_dtype(), torch.get_num_threads(), _default_device()
     anomaly, checked = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
-    strict = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    # its first call imports a thousand modules, which is not to count as the answer's time
-    torch.use_deterministic_algorithms(strict, warn_only=warn_only)
     drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
-    recursion = sys.getrecursionlimit()
+    recursion, determinism = sys.getrecursionlimit(), _determinism()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with warnings.catch_warnings(), torch.random.fork_rng(devices):
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with (
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+            torch.random.fork_rng(devices),
+            # puts back the gradient mode and what else PyTorch keeps for the thread, too
+            torch.inference_mode(False),
+            torch.autocast("cpu", enabled=False),
+            torch._C.DisableTorchFunction(),  # of default devices
+        ):
+            warnings.simplefilter("ignore")
+            torch.set_default_dtype(torch.float32)
+            torch.autograd.set_detect_anomaly(False)
+            _set_determinism((False, False))
+            torch.default_generator.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)  # noqa: NPY002 - of the global generator, which an answer may use
             yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
-            torch.autograd.set_detect_anomaly(anomaly, checked)
-            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
-            random.setstate(drawn)
-            np.random.set_state(numpy_drawn)  # noqa: NPY002
-            sys.setrecursionlimit(recursion)
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.autograd.set_detect_anomaly(anomaly, checked)
+        _set_determinism(determinism)
+        random.setstate(drawn)
+        np.random.set_state(numpy_drawn)  # noqa: NPY002
+        sys.setrecursionlimit(recursion)
+        if _default_device() != device:
+            torch.set_default_device(None)
+            if _default_device() != device:
+                torch.set_default_device(device)
+
+
+def _default_device() -> torch.device | None:
+    try:
+        return torch.get_default_device()
+    except RuntimeError:  # an answer has set one that is not there
+        return None
+
+
+def _determinism() -> tuple[bool, bool]:
+    strict = torch.are_deterministic_algorithms_enabled()
+    return strict, torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _set_determinism(wanted: tuple[bool, bool]) -> None:
+    if _determinism() != wanted:  # else the call would import a thousand modules for nothing
+        torch.use_deterministic_algorithms(wanted[0], warn_only=wanted[1])
 
 
 def _is_stub(error: BaseException) -> bool:
@@ -433,24 +456,29 @@ def _copied(value: object) -> object:
 
 
 def _changed(before: object, after: object) -> bool:
-    if isinstance(before, nn.Module):
+    if isinstance(before, nn.Module) and isinstance(after, nn.Module):
         pairs = zip(before.parameters(), after.parameters(), strict=False)
-        return any(_changed(one, other) for one, other in pairs)
-    if isinstance(before, np.ndarray):
+        return any(_changed(old, new) for old, new in pairs)
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return not np.array_equal(before, after)
-    return isinstance(before, Tensor) and not torch.equal(before, after)
+    return (
+        isinstance(before, Tensor) and isinstance(after, Tensor) and not torch.equal(before, after)
+    )
 
 
-def _agree(got: Tensor, expected: Tensor, tolerance: float) -> bool:
+def _agree(got: Tensor, expected: Tensor, tolerance: float = 1e-5) -> bool:
     if got.shape != expected.shape:
         return False
-    scale = expected.abs().max().item() if expected.numel() else 0.0
+    finite = expected[expected.isfinite()]
+    scale = finite.abs().max().item() if finite.numel() else 0.0
     return torch.allclose(got, expected, rtol=0, atol=tolerance * scale + 1e-12, equal_nan=True)
 
 
-def _all_agree(got: list[Tensor], expected: list[Tensor], tolerance: float) -> bool:
-    pairs = zip(got, expected, strict=True)
-    return all(_agree(one, other, tolerance) for one, other in pairs)
+def _explains(hint: str, got: Tensor, right: Tensor, compared: Compared) -> bool:
+    results = compared.mistakes.get(hint, right)
+    several = results if isinstance(results, list) else [results]
+    tensors = (tensor_of(result, compared.what) for result in several)
+    return any(_agree(got, tensor, compared.tolerance) for tensor in tensors)
 
 
 def _tensor_like(value: object, right: Tensor, what: str) -> Tensor:
@@ -459,7 +487,14 @@ def _tensor_like(value: object, right: Tensor, what: str) -> Tensor:
     return got.reshape(()) if right.ndim == 0 and got.numel() == 1 else got
 
 
-def _first_difference(got: Tensor, right: Tensor, what: str) -> str:
+def _difference(got: Tensor, right: Tensor, compared: Compared) -> str:
+    """Return what was expected and what came, where no mistake explains it."""
+    what = compared.what
+    if got.shape != right.shape:
+        return f"Expected {what} of shape {_shape(right)}, got {_shape(got)}."
+    if not got.isfinite().all():
+        count = int((~got.isfinite()).sum())
+        return f"Expected {what} to be finite; {count} of its values are not."
     if right.ndim == 0:
         return f"Expected {right.item():.5g} for {what}, got {got.item():.5g}."
     far = (got - right).abs()
@@ -473,10 +508,6 @@ def _first_difference(got: Tensor, right: Tensor, what: str) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape)) if tensor.ndim else "() (a single number)"
-
-
-def _count_bad(tensor: Tensor) -> int:
-    return int((~tensor.isfinite()).sum())
 
 
 def _reason(error: BaseException) -> str:

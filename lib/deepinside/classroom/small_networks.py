@@ -4,6 +4,8 @@ Each is drawn anew at every call, from a generator of its own, so that nothing t
 answer does to one reaches the next.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -43,10 +45,51 @@ def relu_network(size: tuple[int, int], *, classes: int, seed: int) -> nn.Sequen
         nn.Flatten(),
         nn.Linear(4 * size[0] * size[1], classes),
     ).double()
+    fill(network, 0.3, seed=100 * seed)
+    with torch.no_grad():
+        norm.weight.add_(1)
+    norm.running_mean = 0.3 * drawn(4, seed=100 * seed + 90)
+    norm.running_var = 0.5 + drawn(4, seed=100 * seed + 91).square()
+    return network.eval()
+
+
+def fill(network: nn.Module, deviation: float, *, seed: int) -> None:
+    """Draw all parameters of a network, normal with one standard deviation."""
     with torch.no_grad():
         for i, parameter in enumerate(network.parameters()):
-            parameter.copy_(0.3 * drawn(*parameter.shape, seed=100 * seed + i))
-        norm.weight += 1
-        norm.running_mean.copy_(0.3 * drawn(4, seed=100 * seed + 90))
-        norm.running_var.copy_(0.5 + drawn(4, seed=100 * seed + 91).square())
-    return network.eval()
+            parameter.copy_(deviation * drawn(*parameter.shape, seed=seed + i))
+
+
+def scored_images() -> list[tuple[nn.Sequential, Tensor, int]]:
+    """Return networks, images and classes; no class is the one of the highest score."""
+    cases = []
+    for size, seed in (((4, 6), 1), ((5, 3), 2)):
+        network, image = relu_network(size, classes=5, seed=seed), drawn_image(3, *size, seed=seed)
+        with torch.no_grad():
+            cases.append((network, image, network(image[None])[0].argsort()[-2].item()))
+    return cases
+
+
+def gradient(network: nn.Module, images: Tensor, objective: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the gradient of an objective of the scores, of a batch or of one image."""
+    variable = images.clone().requires_grad_()
+    scores = network(variable if images.ndim == 4 else variable[None])
+    return torch.autograd.grad(objective(scores), variable)[0]
+
+
+def class_gradient(
+    network: nn.Module,
+    images: Tensor,
+    c: int,
+    goal: Callable[[Tensor, int], Tensor] = lambda scores, _: scores,
+) -> Tensor:
+    """Return the gradient of class c's score, or of what else a goal makes of the scores."""
+    return gradient(network, images, lambda scores: goal(scores, 1)[:, c].sum())
+
+
+def crop_places(photo: Tensor, size: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Return where the corners and the middle of a photo lie: rows and columns of five crops."""
+    (height, width), (h, w) = photo.shape[1:], size
+    starts = [(top, left) for top in (0, height - h) for left in (0, width - w)]
+    starts.append(((height - h) // 2, (width - w) // 2))
+    return [(slice(top, top + h), slice(left, left + w)) for top, left in starts]

@@ -1,8 +1,7 @@
 """Right answers written in several ways, and for each hint a wrong answer that gets it."""
 
-import pytest
 import torch
-from tables import named
+from tables import usual_tests
 from torch import nn
 from torch.nn import functional as F
 
@@ -172,14 +171,6 @@ RIGHT = {
     checks.check_unpool: [unpool_by_scatter, unpool_by_one_hot, unpool_by_loop],
     checks.check_carry_back: [carry_back, carry_back_by_hooks, carry_back_recursively],
 }
-right = [(check, answer) for check, answers in RIGHT.items() for answer in answers]
-
-
-@pytest.mark.parametrize(("check", "answer"), right, ids=lambda one: one.__name__)
-def test_right_answers_pass_in_whatever_way_they_are_written(check, answer):
-    result = check(answer)
-    assert result.passed, result
-    assert result.task == check.__name__.removeprefix("check_")
 
 
 def wrong_for(rule, change):
@@ -335,38 +326,20 @@ WAYS = [
     (lambda *given: carry_back(*given).abs(), "The magnitude is taken"),
     (lambda n, i, s, rule: i * carry_back(n, i, s, rule), "multiplied with the images"),
 ]
-WRONG = [
-    (check, answer, hint)
-    for check, answers in {
-        checks.check_filter_signal: FILTERS,
-        checks.check_relu_backward: RELU,
-        checks.check_rules_agree: AGREEMENT,
-        checks.check_convolution_backward: CONVOLUTION,
-        checks.check_unpool: POOLING,
-        checks.check_carry_back: WAYS,
-    }.items()
-    for answer, hint in answers
-]
-
-
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)
-def test_each_usual_mistake_gets_its_hint(check, answer, hint):
-    result = check(answer)
-    assert result.state == "hint"
-    assert hint in result.message
-
-
-def test_no_hint_is_left_without_a_wrong_answer():
-    hints = [
-        *checks._FILTER_MISTAKES,
-        *checks._relu_mistakes("gradient"),
-        *checks._AGREEMENT_MISTAKES,
-        *checks._CONVOLUTION_MISTAKES,
-        *checks._POOLING_MISTAKES,
-        *checks._WAY_MISTAKES,
-    ]
-    for hint in hints:
-        assert any(part in hint for _, _, part in WRONG), hint
+WRONG = {
+    checks.check_filter_signal: FILTERS,
+    checks.check_relu_backward: RELU,
+    checks.check_rules_agree: AGREEMENT,
+    checks.check_convolution_backward: CONVOLUTION,
+    checks.check_unpool: POOLING,
+    checks.check_carry_back: WAYS,
+}
+(
+    test_right_answers_pass_in_whatever_way_they_are_written,
+    test_each_usual_mistake_gets_its_hint,
+    test_no_hint_is_left_without_a_wrong_answer,
+    test_no_mistake_gives_the_right_result,
+) = usual_tests(checks, RIGHT, WRONG)
 
 
 def test_the_slow_ways_are_what_automatic_differentiation_gives():
@@ -394,11 +367,3 @@ def test_the_rules_agree_in_six_of_the_nine_cases():
         [True, True, False],
         [False, True, True],
     ]
-
-
-@pytest.mark.parametrize("check", RIGHT, ids=lambda one: one.__name__)
-def test_what_is_not_written_is_not_done_yet(check):
-    def stub(*_):
-        raise NotImplementedError("not done yet")
-
-    assert check(stub).state == "not done yet"

@@ -4,11 +4,10 @@ import copy
 import math
 
 import numpy as np
-import pytest
 import torch
 from scipy import ndimage, stats
 from skimage import filters
-from tables import named
+from tables import usual_tests
 from torch import nn
 from torch.nn import functional as F
 
@@ -226,14 +225,6 @@ RIGHT = {
         predicted_by_difference,
     ],
 }
-right = [(check, answer) for check, answers in RIGHT.items() for answer in answers]
-
-
-@pytest.mark.parametrize(("check", "answer"), right, ids=named)
-def test_right_answers_pass_in_whatever_way_they_are_written(check, answer):
-    result = check(answer)
-    assert result.passed, result
-    assert result.task == check.__name__.removeprefix("check_")
 
 
 def interval_without_replacement(values, generator):
@@ -265,6 +256,7 @@ INTERVALS = [
     (about_the_mean(torch.std), "standard deviation of the values"),
     (about_the_mean(lambda v: v.std() / 8**0.5), "one standard error"),
     (interval_of_sums, "The sums of the draws"),
+    (lambda v, g: v.mean(), "Expected the two ends of the interval"),
     (interval_unseeded, "Other generators change nothing"),
 ]
 
@@ -389,6 +381,7 @@ LAYERS = [
     ),
     (drawing(unrepeatable), "The same generator state"),
     (in_place, "argument `network` in place"),
+    (scaled(lambda w: 0.02), "should have a standard deviation of about"),
     (lambda n, count, g: weighted(n), "Expected a network, got list"),
     (lambda n, count, g: copy.deepcopy(n.features), "has other layers"),
 ]
@@ -520,48 +513,22 @@ CHANGES = [
         lambda n, image, changed, c: n(image[None])[0, c] + predicted(n, image, changed, c),
         "added to the score of the image",
     ),
-    (left_gradients, "gradients were left from an earlier call"),
+    (left_gradients, "gradients were left from the earlier call"),
 ]
-WRONG = [
-    (check, answer, hint)
-    for check, answers in {
-        checks.check_mean_interval: INTERVALS,
-        checks.check_rank_correlation: RANKS,
-        checks.check_randomize_top: LAYERS,
-        checks.check_edge_map: EDGES,
-        checks.check_deletion_curve: CURVES,
-        checks.check_predicted_change: CHANGES,
-    }.items()
-    for answer, hint in answers
-]
-
-
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)
-def test_each_usual_mistake_gets_its_hint(check, answer, hint):
-    result = check(answer)
-    assert result.state == "hint"
-    assert hint in result.message
-
-
-def test_no_hint_is_left_without_a_wrong_answer():
-    hints = [
-        *checks._interval_mistakes(),
-        *checks._RANK_MISTAKES,
-        *checks._CHANGES.values(),
-        *checks._DRAWS.values(),
-        *checks._EDGE_MISTAKES,
-        *checks._DELETION_MISTAKES,
-        *checks._CHANGE_MISTAKES,
-        checks._LEFT,
-        checks._IGNORED,
-    ]
-    for hint in hints:
-        assert any(part in hint for _, _, part in WRONG), hint
-
-
-def test_weights_of_another_variance_are_told_by_their_deviation():
-    result = checks.check_randomize_top(scaled(lambda w: 0.02))
-    assert "should have a standard deviation of about" in result.message
+WRONG = {
+    checks.check_mean_interval: INTERVALS,
+    checks.check_rank_correlation: RANKS,
+    checks.check_randomize_top: LAYERS,
+    checks.check_edge_map: EDGES,
+    checks.check_deletion_curve: CURVES,
+    checks.check_predicted_change: CHANGES,
+}
+(
+    test_right_answers_pass_in_whatever_way_they_are_written,
+    test_each_usual_mistake_gets_its_hint,
+    test_no_hint_is_left_without_a_wrong_answer,
+    test_no_mistake_gives_the_right_result,
+) = usual_tests(checks, RIGHT, WRONG)
 
 
 def test_other_layers_than_asked_for_are_named():
@@ -569,16 +536,3 @@ def test_other_layers_than_asked_for_are_named():
     assert "With count=1 expected new weights in classifier.3; they are new in features.2" in (
         result.message
     )
-
-
-def test_one_number_is_no_interval():
-    result = checks.check_mean_interval(lambda values, generator: values.mean())
-    assert result.message.startswith("Expected the two ends of the interval")
-
-
-@pytest.mark.parametrize("check", RIGHT, ids=named)
-def test_what_is_not_written_is_not_done_yet(check):
-    def stub(*_):
-        raise NotImplementedError("not done yet")
-
-    assert check(stub).state == "not done yet"

@@ -4,20 +4,12 @@ from operator import add
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from scipy import ndimage
 from skimage import measure
-from tables import named
+from tables import usual_tests
 
-from deepinside.classroom.answers import Result
 from deepinside.classroom.checks import localization as checks
-
-
-def verdict(check, answer):
-    result = check(answer)
-    assert isinstance(result, Result)
-    return result
 
 
 def seeds_of(saliency):
@@ -139,29 +131,17 @@ def grabcut_of_reshaped(photo, *seeds):
     return grabcut(channels_last.permute(2, 0, 1), *seeds)
 
 
-RIGHT = [
-    (checks.check_quantile_seeds, seeds_of),
-    (checks.check_quantile_seeds, seeds_of_numpy),
-    (checks.check_quantile_seeds, seeds_of_sorting),
-    (checks.check_largest_component, component_by_skimage),
-    (checks.check_largest_component, component_by_opencv),
-    (checks.check_largest_component, component_by_filling),
-    (checks.check_bounding_box, box_by_any),
-    (checks.check_bounding_box, box_by_opencv),
-    (checks.check_bounding_box, box_by_loop),
-    (checks.check_iou, iou_by_formula),
-    (checks.check_iou, iou_by_masks),
-    (checks.check_iou, iou_by_pixels),
-    (checks.check_grabcut_mask, grabcut),
-    (checks.check_grabcut_mask, grabcut_in_another_way),
-]
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=lambda one: one.__name__)
-def test_right_answers_pass_in_whatever_way_they_are_written(check, answer):
-    result = verdict(check, answer)
-    assert result.passed, result
-    assert result.message
+RIGHT = {
+    checks.check_quantile_seeds: [seeds_of, seeds_of_numpy, seeds_of_sorting],
+    checks.check_largest_component: [
+        component_by_skimage,
+        component_by_opencv,
+        component_by_filling,
+    ],
+    checks.check_bounding_box: [box_by_any, box_by_opencv, box_by_loop],
+    checks.check_iou: [iou_by_formula, iou_by_masks, iou_by_pixels],
+    checks.check_grabcut_mask: [grabcut, grabcut_in_another_way],
+}
 
 
 def box_as(change):
@@ -258,7 +238,9 @@ SEEDS = [
         ),
         "Each row or column",
     ),
-    (lambda s: [s * one for one in seeds_of(s)], "values of the map"),
+    (lambda s: [s * seeds for seeds in seeds_of(s)], "values of the map"),
+    (lambda s: s > s.quantile(0.95), "Expected two masks of the map's shape"),
+    (lambda s: 3, "got int"),
 ]
 COMPONENTS = [
     (without_corners, "Diagonal neighbors"),
@@ -302,44 +284,19 @@ GRABCUTS = [
     (grabcut_of_reshaped, "do not move the channels"),
 ]
 
-WRONG = [
-    (check, answer, hint)
-    for check, answers in {
-        checks.check_quantile_seeds: SEEDS,
-        checks.check_largest_component: COMPONENTS,
-        checks.check_bounding_box: BOXES,
-        checks.check_iou: IOUS,
-        checks.check_grabcut_mask: GRABCUTS,
-    }.items()
-    for answer, hint in answers
-]
-
-
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG, ids=named)
-def test_each_usual_mistake_gets_its_hint(check, answer, hint):
-    result = verdict(check, answer)
-    assert result.state == "hint"
-    assert hint in result.message
-
-
-def known_hints():
-    return [
-        *checks._SEED_MISTAKES,
-        *checks._COMPONENT_MISTAKES,
-        *checks._BOX_MISTAKES,
-        *checks._IOU_MISTAKES,
-        *checks._grabcut_mistakes(*grabcut_case()),
-    ]
-
-
-def grabcut_case():
-    photo, truth, *seeds = checks._colored_rectangle()
-    return photo, *seeds, truth
-
-
-def test_no_hint_is_left_without_a_wrong_answer():
-    for hint in known_hints():
-        assert any(part in hint for _, _, part in WRONG), hint
+WRONG = {
+    checks.check_quantile_seeds: SEEDS,
+    checks.check_largest_component: COMPONENTS,
+    checks.check_bounding_box: BOXES,
+    checks.check_iou: IOUS,
+    checks.check_grabcut_mask: GRABCUTS,
+}
+(
+    test_right_answers_pass_in_whatever_way_they_are_written,
+    test_each_usual_mistake_gets_its_hint,
+    test_no_hint_is_left_without_a_wrong_answer,
+    test_no_mistake_gives_the_right_result,
+) = usual_tests(checks, RIGHT, WRONG)
 
 
 def test_the_largest_component_of_the_example_is_what_is_seen_in_it():
@@ -347,26 +304,16 @@ def test_the_largest_component_of_the_example_is_what_is_seen_in_it():
     assert found.sum() == 7
     assert found[3, 0] and found[5, 4] and not found[6, 7]
     assert without_corners(checks._MASK).sum() == 5
-    assert torch.equal(checks._component(checks._MASK), found)
 
 
 def test_other_wrong_answers_are_told_what_was_expected():
-    result = verdict(checks.check_quantile_seeds, lambda s: s > s.quantile(0.95))
+    result = checks.check_quantile_seeds(lambda s: s > s.quantile(0.95))
     assert "Expected two masks" in result.message
-    result = verdict(checks.check_quantile_seeds, lambda s: 3)
+    result = checks.check_quantile_seeds(lambda s: 3)
     assert "got int" in result.message
-    result = verdict(checks.check_bounding_box, lambda mask: (0, 0, 10, 7))
+    result = checks.check_bounding_box(lambda mask: (0, 0, 10, 7))
     assert "expected" in result.message
-    result = verdict(checks.check_iou, lambda box, other: 0.5)
+    result = checks.check_iou(lambda box, other: 0.5)
     assert result.message == "Expected 1 for the IoU, got 0.5."
-    result = verdict(checks.check_grabcut_mask, lambda photo, a, b: photo)
+    result = checks.check_grabcut_mask(lambda photo, a, b: photo)
     assert result.message == "Expected the mask of shape (24, 32), got (3, 24, 32)."
-
-
-def not_done(*_):
-    raise NotImplementedError("not done yet")
-
-
-@pytest.mark.parametrize("check", dict.fromkeys(check for check, _ in RIGHT))
-def test_what_is_not_written_is_not_done_yet(check):
-    assert verdict(check, not_done).state == "not done yet"

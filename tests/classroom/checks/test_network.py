@@ -1,28 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from tables import judge_watched, right_cases, wrong_cases
+from tables import usual_tests
 
-from deepinside.classroom.checks import network as check_network
-from deepinside.classroom.checks.network import (
-    HINTS,
-    check_class_probabilities,
-    check_class_score,
-    check_directional_derivative,
-    check_network_input,
-    check_ten_crop_scores,
-    check_top_classes,
-)
-
-CHECKS = {
-    "network_input": check_network_input,
-    "class_score": check_class_score,
-    "class_probabilities": check_class_probabilities,
-    "top_classes": check_top_classes,
-    "directional_derivative": check_directional_derivative,
-    "ten_crop_scores": check_ten_crop_scores,
-}
-
+from deepinside.classroom.checks import network as checks
 
 # ---- right answers, written in different ways
 
@@ -137,17 +118,37 @@ def ten_by_torchvision(network, photo, size):
 
 
 RIGHT = {
-    "network_input": [input_by_permute, input_by_column, input_in_bytes, input_by_numpy],
-    "class_score": [score_by_index, score_as_number, score_as_batch],
-    "class_probabilities": [
+    checks.check_network_input: [
+        input_by_permute,
+        input_by_column,
+        input_in_bytes,
+        input_by_numpy,
+    ],
+    checks.check_class_score: [
+        score_by_index,
+        score_as_number,
+        score_as_batch,
+    ],
+    checks.check_class_probabilities: [
         softmax_by_hand,
         softmax_of_torch,
         softmax_by_logarithm,
         softmax_by_numpy,
     ],
-    "top_classes": [top_by_topk, top_by_sorting, top_by_probability],
-    "directional_derivative": [central, central_as_number],
-    "ten_crop_scores": [ten_in_one_batch, ten_by_loop, ten_by_torchvision],
+    checks.check_top_classes: [
+        top_by_topk,
+        top_by_sorting,
+        top_by_probability,
+    ],
+    checks.check_directional_derivative: [
+        central,
+        central_as_number,
+    ],
+    checks.check_ten_crop_scores: [
+        ten_in_one_batch,
+        ten_by_loop,
+        ten_by_torchvision,
+    ],
 }
 
 
@@ -193,128 +194,157 @@ def ten_of(reduce=lambda scores: scores.mean(0), **how):
 
 
 WRONG = {
-    "network_input": {
-        "range": [lambda photo, mean, std: first((photo - mean) / std)],
-        "not_normalized": [lambda photo, mean, std: first(photo / 255)],
-        "mean_only": [lambda photo, mean, std: first(photo / 255 - mean)],
-        "order": [lambda photo, mean, std: first(photo / 255 / std - mean)],
-        "exchanged": [lambda photo, mean, std: first((photo / 255 - std) / mean)],
-        "own_statistics": [
+    checks.check_network_input: [
+        (
+            lambda photo, mean, std: first((photo - mean) / std),
+            "Wrong normalization: mean and deviation are",
+        ),
+        (lambda photo, mean, std: first(photo / 255), "The mean and the deviation"),
+        (lambda photo, mean, std: first(photo / 255 - mean), "Wrong normalization: the mean"),
+        (lambda photo, mean, std: first(photo / 255 / std - mean), "Wrong normalization: first"),
+        (
+            lambda photo, mean, std: first((photo / 255 - std) / mean),
+            "Wrong normalization: mean and deviation have",
+        ),
+        (
             lambda photo, mean, std: first(
                 (photo / 255 - (photo / 255).mean((0, 1))) / (photo / 255).std((0, 1))
             ),
+            "Wrong normalization: this is",
+        ),
+        (
             lambda photo, mean, std: first(
                 (photo / 255 - (photo / 255).mean()) / (photo / 255).std()
             ),
-        ],
-        "channels_last": [lambda photo, mean, std: (photo / 255 - mean) / std],
-        "swapped": [lambda photo, mean, std: ((photo / 255 - mean) / std).permute(2, 1, 0)],
-        "reshaped": [
+            "Wrong normalization: this is",
+        ),
+        (lambda photo, mean, std: (photo / 255 - mean) / std, "The channels are still last:"),
+        (
+            lambda photo, mean, std: ((photo / 255 - mean) / std).permute(2, 1, 0),
+            "Rows and columns are swapped:",
+        ),
+        (
             lambda photo, mean, std: ((photo / 255 - mean) / std).reshape(3, *photo.shape[:2]),
+            "The shape is right but the",
+        ),
+        (
             lambda photo, mean, std: (
                 ((photo / 255).reshape(3, *photo.shape[:2]) - mean[:, None, None])
                 / std[:, None, None]
             ),
-        ],
-    },
-    "class_score": {
-        "softmax": [score_of(lambda scores, c: scores.softmax(0)[c])],
-        "log_softmax": [score_of(lambda scores, c: scores.log_softmax(0)[c])],
-        "top": [score_of(lambda scores, c: scores.max())],
-        "index": [score_of(lambda scores, c: scores.argmax()), lambda network, image, c: c],
-        "from_one": [score_of(lambda scores, c: scores[c - 1])],
-    },
-    "class_probabilities": {
-        "axis": [lambda scores: scores.softmax(0)],
-        "total": [lambda scores: scores.exp() / scores.exp().sum()],
-        "no_exponential": [lambda scores: scores / scores.sum(1, keepdim=True)],
-        "not_divided": [torch.exp],
-        "logarithm": [lambda scores: scores.log_softmax(1)],
-        "two": [lambda scores: scores.softmax(1).softmax(1)],
-        "overflow": [lambda scores: scores.exp() / scores.exp().sum(1, keepdim=True)],
-    },
-    "top_classes": {
-        "lowest": [
+            "The shape is right but the",
+        ),
+    ],
+    checks.check_class_score: [
+        (score_of(lambda scores, c: scores.softmax(0)[c]), "This is the soft-max"),
+        (score_of(lambda scores, c: scores.log_softmax(0)[c]), "This is the log-probability:"),
+        (score_of(lambda scores, c: scores.max()), "This is the highest score:"),
+        (score_of(lambda scores, c: scores.argmax()), "This is the index of a class:"),
+        (lambda network, image, c: c, "This is the index of a class:"),
+        (score_of(lambda scores, c: scores[c - 1]), "This is the score of a"),
+    ],
+    checks.check_class_probabilities: [
+        (lambda scores: scores.softmax(0), "The probabilities of one"),
+        (lambda scores: scores.exp() / scores.exp().sum(), "The sum runs over the whole"),
+        (lambda scores: scores / scores.sum(1, keepdim=True), "The scores themselves are"),
+        (torch.exp, "These are the exponentials:"),
+        (lambda scores: scores.log_softmax(1), "These are log-probabilities:"),
+        (lambda scores: scores.softmax(1).softmax(1), "Soft-max seems to be applied"),
+        (
+            lambda scores: scores.exp() / scores.exp().sum(1, keepdim=True),
+            "With scores around 1000 the",
+        ),
+    ],
+    checks.check_top_classes: [
+        (
             top_of(lambda s, names, count: named(s.argsort()[:count], names)),
+            "These are the classes of the",
+        ),
+        (
             top_of(lambda s, names, count: named(s.argsort(descending=True)[-count:], names)),
-        ],
-        "reversed": [top_of(lambda s, names, count: named(s.argsort()[-count:], names))],
-        "indices": [
-            top_of(lambda s, names, count: s.topk(count).indices),
+            "These are the classes of the",
+        ),
+        (
+            top_of(lambda s, names, count: named(s.argsort()[-count:], names)),
+            "The right classes, the worst",
+        ),
+        (top_of(lambda s, names, count: s.topk(count).indices), "These are the indices of the"),
+        (
             top_of(lambda s, names, count: s.topk(count).indices.tolist()),
-        ],
-        "unsorted": [
-            top_of(lambda s, names, count: named(sorted(s.topk(count).indices.tolist()), names))
-        ],
-        "count": [
+            "These are the indices of the",
+        ),
+        (
+            top_of(lambda s, names, count: named(sorted(s.topk(count).indices.tolist()), names)),
+            "The right classes in another",
+        ),
+        (
             top_of(lambda s, names, count: named(s.argsort(descending=True), names)),
+            "Return as many names as",
+        ),
+        (
             top_of(lambda s, names, count: named(s.topk(count - 1).indices, names)),
-        ],
-        "scores": [top_of(lambda s, names, count: s.topk(count).values)],
-    },
-    "directional_derivative": {
-        "one_sided": [
+            "Return as many names as",
+        ),
+        (top_of(lambda s, names, count: s.topk(count).values), "These are scores: return the"),
+    ],
+    checks.check_directional_derivative: [
+        (
             slope_of(lambda ahead, here, behind, h: (ahead - here) / h),
+            "This is the difference to the",
+        ),
+        (
             slope_of(lambda ahead, here, behind, h: (here - behind) / h),
-        ],
-        "factor": [slope_of(lambda ahead, here, behind, h: (ahead - behind) / h)],
-        "sign": [slope_of(lambda ahead, here, behind, h: (behind - ahead) / (2 * h))],
-        "not_divided": [slope_of(lambda ahead, here, behind, h: ahead - behind)],
-        "unit": [lambda f, image, d, h: central(f, image, d / d.norm(), h)],
-        "exact": [exact],
-    },
-    "ten_crop_scores": {
-        "straight": [ten_of(flip=None)],
-        "upside_down": [ten_of(flip=-2)],
-        "corners": [ten_of(middle=False)],
-        "middle": [
+            "This is the difference to the",
+        ),
+        (
+            slope_of(lambda ahead, here, behind, h: (ahead - behind) / h),
+            "This is twice as large as it",
+        ),
+        (
+            slope_of(lambda ahead, here, behind, h: (behind - ahead) / (2 * h)),
+            "The sign is wrong: the value",
+        ),
+        (slope_of(lambda ahead, here, behind, h: ahead - behind), "The difference of the two"),
+        (lambda f, image, d, h: central(f, image, d / d.norm(), h), "The direction was brought to"),
+        (exact, "This is the exact derivative:"),
+    ],
+    checks.check_ten_crop_scores: [
+        (ten_of(flip=None), "The mirrored crops are"),
+        (ten_of(flip=-2), "Mirrored crops swap left and"),
+        (ten_of(middle=False), "The crop in the middle is"),
+        (
             lambda network, photo, size: network(crops_of(photo, size)[4:5])[0],
-        ],
-        "sum": [ten_of(lambda scores: scores.sum(0))],
-        "softmax": [ten_of(lambda scores: scores.softmax(1).mean(0))],
-        "swapped": [lambda network, photo, size: ten_in_one_batch(network, photo, size[::-1])],
-    },
+            "This is the crop in the",
+        ),
+        (ten_of(lambda scores: scores.sum(0)), "The scores are added up:"),
+        (ten_of(lambda scores: scores.softmax(1).mean(0)), "The probabilities are"),
+        (
+            lambda network, photo, size: ten_in_one_batch(network, photo, size[::-1]),
+            "Rows and columns are swapped:",
+        ),
+    ],
 }
 
 
-@pytest.mark.parametrize(("task", "answer"), right_cases(RIGHT))
-def test_right_answers_pass(task, answer):
-    result = CHECKS[task](answer)
-    assert result.passed, result
-    assert result.task == task
-
-
-@pytest.mark.parametrize(("task", "name", "answer"), wrong_cases(WRONG))
-def test_each_mistake_gets_its_hint(task, name, answer):
-    result = CHECKS[task](answer)
-    assert result.state == "hint"
-    # a count is told with the numbers
-    assert result.message.startswith(HINTS[task][name])
-
-
-def test_every_hint_is_tried():
-    assert {task: set(hints) for task, hints in WRONG.items()} == {
-        task: set(hints) for task, hints in HINTS.items()
-    }
-    assert set(CHECKS) == set(HINTS) == set(RIGHT)
-
-
-@pytest.mark.parametrize("task", [task for task in CHECKS if task != "top_classes"])
-def test_no_mistake_gives_the_right_result(task, monkeypatch):
-    assert judge_watched(check_network, CHECKS[task], RIGHT[task][0], monkeypatch)
+(
+    test_right_answers_pass_in_whatever_way_they_are_written,
+    test_each_usual_mistake_gets_its_hint,
+    test_no_hint_is_left_without_a_wrong_answer,
+    test_no_mistake_gives_the_right_result,
+) = usual_tests(checks, RIGHT, WRONG)
 
 
 def test_other_names_are_told_with_the_right_ones():
-    message = check_top_classes(lambda *given: ["gnu", "yak", "emu"][: given[-1]]).message
+    message = checks.check_top_classes(lambda *given: ["gnu", "yak", "emu"][: given[-1]]).message
     assert message.startswith("Expected ")
     assert message.endswith("; got gnu, yak, emu.")
 
 
 @pytest.mark.parametrize("value", [3, 2.5])
 def test_what_is_no_list_of_names_is_a_hint(value):
-    assert check_top_classes(lambda *given: value).state == "hint"
+    assert checks.check_top_classes(lambda *given: value).state == "hint"
 
 
 def test_the_score_of_a_batch_has_no_other_shape():
-    message = check_class_score(lambda network, image, c: network(image[None])).message
+    message = checks.check_class_score(lambda network, image, c: network(image[None])).message
     assert message == "Expected the score of shape () (a single number), got (1, 5)."

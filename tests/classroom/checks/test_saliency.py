@@ -1,29 +1,9 @@
 import numpy as np
-import pytest
 import torch
-from tables import judge_watched, right_cases, wrong_cases
+from tables import usual_tests
 from torch import nn
 
-from deepinside.classroom.checks import saliency as check_saliency
-from deepinside.classroom.checks.saliency import (
-    HINTS,
-    check_image_gradient,
-    check_linear_map,
-    check_saliency_map,
-    check_saliency_maps,
-    check_smooth_grad,
-    check_ten_crop_map,
-)
-
-CHECKS = {
-    "image_gradient": check_image_gradient,
-    "saliency_map": check_saliency_map,
-    "linear_map": check_linear_map,
-    "saliency_maps": check_saliency_maps,
-    "ten_crop_map": check_ten_crop_map,
-    "smooth_grad": check_smooth_grad,
-}
-
+from deepinside.classroom.checks import saliency as checks
 
 # ---- right answers, written in different ways
 
@@ -165,12 +145,36 @@ def smooth_in_one_pass(network, image, c, noise):
 
 
 RIGHT = {
-    "image_gradient": [by_grad, by_backward, by_cleared_grad, by_jacobian, by_numpy],
-    "saliency_map": [map_by_amax, map_by_max, map_by_numpy, map_by_loop],
-    "linear_map": [linear_by_view, linear_by_places],
-    "saliency_maps": [maps_by_sum, maps_by_loop, maps_by_gather],
-    "ten_crop_map": [ten_by_slices, ten_by_canvases],
-    "smooth_grad": [smooth_by_loop, smooth_in_one_pass],
+    checks.check_image_gradient: [
+        by_grad,
+        by_backward,
+        by_cleared_grad,
+        by_jacobian,
+        by_numpy,
+    ],
+    checks.check_saliency_map: [
+        map_by_amax,
+        map_by_max,
+        map_by_numpy,
+        map_by_loop,
+    ],
+    checks.check_linear_map: [
+        linear_by_view,
+        linear_by_places,
+    ],
+    checks.check_saliency_maps: [
+        maps_by_sum,
+        maps_by_loop,
+        maps_by_gather,
+    ],
+    checks.check_ten_crop_map: [
+        ten_by_slices,
+        ten_by_canvases,
+    ],
+    checks.check_smooth_grad: [
+        smooth_by_loop,
+        smooth_in_one_pass,
+    ],
 }
 
 
@@ -250,135 +254,155 @@ def smooth_of(reduce):
 
 
 WRONG = {
-    "image_gradient": {
-        "softmax": [gradient_of(lambda scores, c: scores.softmax(0)[c])],
-        "log_softmax": [gradient_of(lambda scores, c: scores.log_softmax(0)[c])],
-        "top": [gradient_of(lambda scores, c: scores.max())],
-        "training": [in_training_mode],
-        "left": [left_gradients],
-        "magnitude": [of_gradient(torch.abs)],
-        "sign": [of_gradient(torch.neg)],
-        "all_classes": [gradient_of(lambda scores, c: scores.sum())],
-    },
-    "saliency_map": {
-        "no_magnitude": [of_gradient(lambda w: w.amax(0))],
-        "late_magnitude": [of_gradient(lambda w: w.amax(0).abs())],
-        "sum": [of_gradient(lambda w: w.abs().sum(0)), of_gradient(lambda w: w.sum(0))],
-        "mean": [of_gradient(lambda w: w.abs().mean(0)), of_gradient(lambda w: w.mean(0))],
-        "norm": [of_gradient(lambda w: w.square().sum(0).sqrt())],
-        "cancel": [
-            of_gradient(lambda w: w.sum(0).abs()),
-            of_gradient(lambda w: w.mean(0).abs()),
-        ],
-        "signed": [of_gradient(lambda w: w), of_gradient(torch.abs)],
-        "axis": [
-            of_gradient(lambda w: w.abs().amax(1)),
-            of_gradient(lambda w: w.abs().amax(-1)),
-        ],
-        "swapped": [of_gradient(lambda w: w.abs().amax(0).T)],
-        "rescaled": [
-            of_gradient(lambda w: w.abs().amax(0) / w.abs().max()),
+    checks.check_image_gradient: [
+        (
+            gradient_of(lambda scores, c: scores.softmax(0)[c]),
+            "This is the gradient of the soft-max",
+        ),
+        (
+            gradient_of(lambda scores, c: scores.log_softmax(0)[c]),
+            "This is the gradient of the log-probability,",
+        ),
+        (gradient_of(lambda scores, c: scores.max()), "This belongs to the class of"),
+        (in_training_mode, "The network was in training"),
+        (left_gradients, "Called again with the same image"),
+        (of_gradient(torch.abs), "The sign is lost: the image"),
+        (of_gradient(torch.neg), "The sign is wrong: it points"),
+        (gradient_of(lambda scores, c: scores.sum()), "This is the gradient of all"),
+    ],
+    checks.check_saliency_map: [
+        (of_gradient(lambda w: w.amax(0)), "The absolute value is"),
+        (of_gradient(lambda w: w.amax(0).abs()), "The magnitude is taken after"),
+        (of_gradient(lambda w: w.abs().sum(0)), "The channels are added up:"),
+        (of_gradient(lambda w: w.sum(0)), "The channels are added up:"),
+        (of_gradient(lambda w: w.abs().mean(0)), "The channels are averaged:"),
+        (of_gradient(lambda w: w.mean(0)), "The channels are averaged:"),
+        (of_gradient(lambda w: w.square().sum(0).sqrt()), "The channels are joined by"),
+        (of_gradient(lambda w: w.sum(0).abs()), "The signed channels are added"),
+        (of_gradient(lambda w: w.mean(0).abs()), "The signed channels are added"),
+        (of_gradient(lambda w: w), "This is still the gradient of"),
+        (of_gradient(torch.abs), "This is still the gradient of"),
+        (of_gradient(lambda w: w.abs().amax(1)), "The maximum is taken along an"),
+        (of_gradient(lambda w: w.abs().amax(-1)), "The maximum is taken along an"),
+        (of_gradient(lambda w: w.abs().amax(0).T), "Rows and columns are swapped:"),
+        (of_gradient(lambda w: w.abs().amax(0) / w.abs().max()), "The map was rescaled: leave"),
+        (
             of_gradient(
                 lambda w: (
                     (w.abs().amax(0) - w.abs().amax(0).min())
                     / (w.abs().amax(0).max() - w.abs().amax(0).min())
                 )
             ),
-        ],
-        "input": [lambda network, image, c: (by_grad(network, image, c) * image).abs().amax(0)],
-        "softmax": [lambda *given: gradient_of(lambda s, c: s.softmax(0)[c])(*given).abs().amax(0)],
-        "log_softmax": [
-            lambda *given: gradient_of(lambda s, c: s.log_softmax(0)[c])(*given).abs().amax(0)
-        ],
-        "top": [lambda *given: gradient_of(lambda s, c: s.max())(*given).abs().amax(0)],
-        "training": [lambda *given: in_training_mode(*given).abs().amax(0)],
-        "left": [lambda *given: left_gradients(*given).abs().amax(0)],
-    },
-    "linear_map": {
-        "no_magnitude": [lambda weight, shape, c: weight[c].view(shape).amax(0)],
-        "sum": [lambda weight, shape, c: weight[c].view(shape).abs().sum(0)],
-        "mean": [lambda weight, shape, c: weight[c].view(shape).abs().mean(0)],
-        "order": [
+            "The map was rescaled: leave",
+        ),
+        (
+            lambda network, image, c: (by_grad(network, image, c) * image).abs().amax(0),
+            "This is the gradient times",
+        ),
+        (
+            lambda *given: gradient_of(lambda s, c: s.softmax(0)[c])(*given).abs().amax(0),
+            "This is the gradient of the soft-max",
+        ),
+        (
+            lambda *given: gradient_of(lambda s, c: s.log_softmax(0)[c])(*given).abs().amax(0),
+            "This is the gradient of the log-probability,",
+        ),
+        (
+            lambda *given: gradient_of(lambda s, c: s.max())(*given).abs().amax(0),
+            "This belongs to the class of",
+        ),
+        (lambda *given: in_training_mode(*given).abs().amax(0), "The network was in training"),
+        (lambda *given: left_gradients(*given).abs().amax(0), "Called again with the same image"),
+    ],
+    checks.check_linear_map: [
+        (lambda weight, shape, c: weight[c].view(shape).amax(0), "The absolute value is"),
+        (lambda weight, shape, c: weight[c].view(shape).abs().sum(0), "The channels are added up:"),
+        (
+            lambda weight, shape, c: weight[c].view(shape).abs().mean(0),
+            "The channels are averaged:",
+        ),
+        (
             lambda weight, shape, c: weight[c].view(*shape[1:], shape[0]).abs().amax(2),
-        ],
-        "swapped": [
+            "The weights were read with",
+        ),
+        (
             lambda weight, shape, c: weight[c].view(shape[0], shape[2], shape[1]).abs().amax(0),
+            "Rows and columns are swapped:",
+        ),
+        (
             lambda weight, shape, c: weight[c].view(shape).abs().amax(0).T,
-        ],
-        "class": [
+            "Rows and columns are swapped:",
+        ),
+        (
             lambda weight, shape, c: weight[c - 1].view(shape).abs().amax(0),
+            "This is the map of another",
+        ),
+        (
             lambda weight, shape, c: weight[c + 1].view(shape).abs().amax(0),
-        ],
-    },
-    "saliency_maps": {
-        "mean_score": [maps_of(lambda s, classes: s[range(len(s)), classes].mean())],
-        "one_class": [maps_of(lambda s, classes: s[:, classes[0]].sum())],
-        "all_pairs": [maps_of(lambda s, classes: s[:, classes].sum())],
-        "axis": [of_gradients(lambda w: w.abs().amax(0))],
-        "no_magnitude": [of_gradients(lambda w: w.amax(1))],
-        "sum": [of_gradients(lambda w: w.abs().sum(1))],
-        "mean": [of_gradients(lambda w: w.abs().mean(1))],
-        "softmax": [maps_of(lambda s, classes: s.softmax(1)[range(len(s)), classes].sum())],
-        "top": [maps_of(lambda s, classes: s.amax(1).sum())],
-    },
-    "ten_crop_map": {
-        "not_back": [spoilt_ten(back=False)],
-        "ten": [spoilt_ten(lambda total, count: total / 10)],
-        "sum": [spoilt_ten(lambda total, count: total)],
-        "straight": [spoilt_ten(flip=None)],
-        "upside_down": [spoilt_ten(flip=-2)],
-        "corners": [spoilt_ten(middle=False)],
-        "swapped": [lambda map_of, photo, size: ten_by_slices(map_of, photo, size[::-1])],
-        "laid_once": [ten_replacing],
-        "no_number": [ten_short],
-    },
-    "smooth_grad": {
-        "early_magnitude": [
-            smooth_of(lambda w: w.abs().mean(0).amax(0)),
-            smooth_of(lambda w: w.abs().amax(1).mean(0)),
-        ],
-        "clean": [lambda network, image, c, noise: map_by_amax(network, image, c)],
-        "noise_only": [
-            lambda network, image, c, noise: smooth_by_loop(network, 0 * image, c, noise)
-        ],
-        "mean_image": [
-            lambda network, image, c, noise: map_by_amax(network, (image + noise).mean(0), c)
-        ],
-        "sum": [smooth_of(lambda w: w.sum(0).abs().amax(0))],
-        "squared": [
-            smooth_of(lambda w: w.square().mean(0).amax(0)),
-            smooth_of(lambda w: w.square().mean(0).sqrt().amax(0)),
-        ],
-        "no_magnitude": [smooth_of(lambda w: w.mean(0).amax(0))],
-        "mean": [smooth_of(lambda w: w.mean(0).abs().mean(0))],
-    },
+            "This is the map of another",
+        ),
+    ],
+    checks.check_saliency_maps: [
+        (
+            maps_of(lambda s, classes: s[range(len(s)), classes].mean()),
+            "Every map is too small by the",
+        ),
+        (maps_of(lambda s, classes: s[:, classes[0]].sum()), "Every image got the first"),
+        (maps_of(lambda s, classes: s[:, classes].sum()), "Each image got the scores of"),
+        (of_gradients(lambda w: w.abs().amax(0)), "The maximum is taken over the"),
+        (of_gradients(lambda w: w.amax(1)), "The absolute value is"),
+        (of_gradients(lambda w: w.abs().sum(1)), "The channels are added up:"),
+        (of_gradients(lambda w: w.abs().mean(1)), "The channels are averaged:"),
+        (
+            maps_of(lambda s, classes: s.softmax(1)[range(len(s)), classes].sum()),
+            "This is the gradient of the",
+        ),
+        (maps_of(lambda s, classes: s.amax(1).sum()), "Each image got its class of"),
+    ],
+    checks.check_ten_crop_map: [
+        (spoilt_ten(back=False), "The maps of the mirrored"),
+        (spoilt_ten(lambda total, count: total / 10), "Everything is divided by 10,"),
+        (spoilt_ten(lambda total, count: total), "The maps are added up and not"),
+        (spoilt_ten(flip=None), "The mirrored crops are"),
+        (spoilt_ten(flip=-2), "Mirrored crops swap left and"),
+        (spoilt_ten(middle=False), "The crop in the middle is"),
+        (
+            lambda map_of, photo, size: ten_by_slices(map_of, photo, size[::-1]),
+            "Rows and columns are swapped:",
+        ),
+        (ten_replacing, "Each crop replaced what lay"),
+        (ten_short, "Some pixels are 0 / 0: no"),
+    ],
+    checks.check_smooth_grad: [
+        (smooth_of(lambda w: w.abs().mean(0).amax(0)), "The magnitudes are averaged:"),
+        (smooth_of(lambda w: w.abs().amax(1).mean(0)), "The magnitudes are averaged:"),
+        (
+            lambda network, image, c, noise: map_by_amax(network, image, c),
+            "This is the map of the image",
+        ),
+        (
+            lambda network, image, c, noise: smooth_by_loop(network, 0 * image, c, noise),
+            "This is the mean over noise",
+        ),
+        (
+            lambda network, image, c, noise: map_by_amax(network, (image + noise).mean(0), c),
+            "This is one gradient, at the",
+        ),
+        (smooth_of(lambda w: w.sum(0).abs().amax(0)), "The gradients are added up:"),
+        (smooth_of(lambda w: w.square().mean(0).amax(0)), "The squares are averaged:"),
+        (smooth_of(lambda w: w.square().mean(0).sqrt().amax(0)), "The squares are averaged:"),
+        (smooth_of(lambda w: w.mean(0).amax(0)), "The absolute value is"),
+        (smooth_of(lambda w: w.mean(0).abs().mean(0)), "The channels are averaged:"),
+    ],
 }
 
 
-@pytest.mark.parametrize(("task", "answer"), right_cases(RIGHT))
-def test_right_answers_pass(task, answer):
-    result = CHECKS[task](answer)
-    assert result.passed, result
-    assert result.task == task
-
-
-@pytest.mark.parametrize(("task", "name", "answer"), wrong_cases(WRONG))
-def test_each_mistake_gets_its_hint(task, name, answer):
-    result = CHECKS[task](answer)
-    assert result.state == "hint"
-    assert result.message == HINTS[task][name]
-
-
-def test_every_hint_is_tried():
-    assert {task: set(hints) for task, hints in WRONG.items()} == {
-        task: set(hints) for task, hints in HINTS.items()
-    }
-    assert set(CHECKS) == set(HINTS) == set(RIGHT)
-
-
-@pytest.mark.parametrize("task", CHECKS)
-def test_no_mistake_gives_the_right_result(task, monkeypatch):
-    assert judge_watched(check_saliency, CHECKS[task], RIGHT[task][0], monkeypatch)
+(
+    test_right_answers_pass_in_whatever_way_they_are_written,
+    test_each_usual_mistake_gets_its_hint,
+    test_no_hint_is_left_without_a_wrong_answer,
+    test_no_mistake_gives_the_right_result,
+) = usual_tests(checks, RIGHT, WRONG)
 
 
 def test_a_missing_evaluation_mode_is_told_although_gradients_are_left_as_well():
@@ -387,9 +411,12 @@ def test_a_missing_evaluation_mode_is_told_although_gradients_are_left_as_well()
         network(image[None])[0, c].backward()
         return image.grad
 
-    assert check_image_gradient(both).message == HINTS["image_gradient"]["training"]
+    assert checks.check_image_gradient(both).message == (
+        "The network was in training mode, so its batch norm used this one image's statistics: "
+        "switch it to evaluation mode first."
+    )
 
 
 def test_the_gradient_of_a_batch_is_told_by_its_shape():
-    message = check_image_gradient(lambda *given: by_grad(*given)[None]).message
+    message = checks.check_image_gradient(lambda *given: by_grad(*given)[None]).message
     assert message == "Expected the gradient of shape (3, 4, 6), got (1, 3, 4, 6)."
