@@ -104,8 +104,8 @@ class Visit:
             "where => axe.run(where, {resultTypes: ['violations']})", {"include": [within]}
         )
         return [
-            f"{one['id']} ({one['impact']}): {node['html'][:200]}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-            for node in one["nodes"]
+            f"{violation['id']} ({violation['impact']}): {node['html'][:200]}"
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
         ]

@@ -29,6 +29,18 @@ def test_gray_is_drawn_from_black_to_white_whatever_it_holds():
     assert np.allclose(shown.to_rgba(shown.get_array().squeeze())[..., :3], 0.5, atol=0.01)
 
 
+@pytest.mark.parametrize(("signed", "low"), [(False, 0), (True, -90)])
+def test_colors_of_a_map_are_those_of_its_scale(signed, low):
+    values = torch.arange(101.0).reshape(1, 101)
+    colors = plots.colored(values, signed=signed, percentile=90)
+    assert colors.shape == (3, 1, 101)
+    known = plots.COLORS["RdBu_r" if signed else "magma"]
+    # nine colors, evenly spaced from the low end to the 90th percentile
+    for value in (0, 45, 90, 100):
+        place = round(8 * (min(value, 90) - low) / (90 - low))
+        assert colors[:, 0, value].tolist() == pytest.approx(to_rgb(known[place]), abs=0.02)
+
+
 @pytest.mark.parametrize(("signed", "zero"), [(False, "black"), (True, "white")])
 def test_zero_looks_like_zero(signed, zero):
     values = torch.tensor([[0.0, 1.0], [2.0, -3.0 if signed else 3.0]])
@@ -45,9 +57,9 @@ def test_signed_maps_are_centered_on_zero():
 
 
 def test_compared_maps_share_one_scale_and_one_colorbar_with_its_unit():
-    figure = plots.map_panels([torch.ones(4, 4), 5 * torch.ones(4, 4)], ["a", "b"], unit="logits")
-    first, second = drawn(figure)[:2]
-    assert first.get_clim() == second.get_clim() == (0, 5)
+    maps = [torch.full((4, 4), value) for value in (1.0, 5.0, 2.0)]
+    figure = plots.map_panels(maps, ["a", "b", "c"], unit="logits")
+    assert [shown.get_clim() for shown in drawn(figure)[:3]] == [(0, 5)] * 3
     (bar,) = [axes for axes in figure.axes if axes.get_xlabel()]
     assert bar.get_xlabel() == "logits"
 
@@ -73,7 +85,8 @@ def test_photos_stand_above_their_maps():
     photos = [torch.zeros(3, 4, 6), torch.ones(3, 4, 6)]
     maps = [torch.full((4, 6), 1.0), torch.full((4, 6), 2.0)]
     shown = drawn(plots.photo_map_panels(photos, maps, ["a", "b"], unit="logits"))[:4]
-    assert [one.get_array().max() for one in shown] == [0, 1, 1, 2]
+    assert [panel.get_array().max() for panel in shown] == [0, 1, 1, 2]
+    assert {panel.get_clim() for panel in shown[2:]} == {(0, 2)}
 
 
 def test_a_map_with_negative_values_is_refused_unless_signed():

@@ -7,7 +7,7 @@ white is zero.
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -136,10 +136,11 @@ def image_panels(
         A half-open box (x0, y0, x1, y1) to outline in each image, or none.
     """
     figure, axes = _grid(images, titles, columns)
-    for i, (axis, image) in enumerate(zip(axes, images, strict=True)):
+    for axis, image in zip(axes, images, strict=True):
         _draw_image(axis, image)
-        if i < len(boxes) and boxes[i] is not None:
-            _outline(axis, boxes[i])
+    for axis, box in zip(axes, boxes, strict=False):
+        if box is not None:
+            _outline(axis, box)
     return figure
 
 
@@ -223,10 +224,10 @@ def class_bars(classes: Sequence[ClassScore]) -> Figure:
         sharey=True,
         layout="constrained",
     )
-    names = [one.name for one in classes]
-    left.barh(names, [one.score for one in classes], color="tab:gray")
+    names = [found.name for found in classes]
+    left.barh(names, [found.score for found in classes], color="tab:gray")
     left.set_xlabel("class score (logits)")
-    right.barh(names, [one.probability for one in classes], color="black")
+    right.barh(names, [found.probability for found in classes], color="black")
     right.set_xlabel("class probability")
     right.set_xlim(0, 1)
     left.invert_yaxis()
@@ -238,11 +239,11 @@ def class_bars(classes: Sequence[ClassScore]) -> Figure:
 
 def lines(
     x: Sequence[float],
-    curves: dict[str, Sequence[float]],
+    curves: Mapping[str, Sequence[float]],
     *,
     x_label: str,
     y_label: str,
-    bands: dict[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log: bool = False,
 ) -> Figure:
     """Return a figure of labeled curves over one axis, told apart by dash as by color.
@@ -276,7 +277,7 @@ def lines(
 
 def band_lines(
     x: Sequence[float],
-    curves: dict[str, Sequence[tuple[float, float, float]]],
+    curves: Mapping[str, Sequence[tuple[float, float, float]]],
     *,
     x_label: str,
     y_label: str,
@@ -285,13 +286,10 @@ def band_lines(
 
     Each point of a curve is (value, low, high), as `deepinside.measures` returns it.
     """
-    middle = {label: [point[0] for point in points] for label, points in curves.items()}
-    figure = lines(x, middle, x_label=x_label, y_label=y_label)
-    axis = figure.axes[0]
-    for line, points in zip(axis.get_lines(), curves.values(), strict=True):
-        _, low, high = np.array(points).T
-        axis.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    return figure
+    columns = {label: np.array(points).T for label, points in curves.items()}
+    middle = {label: values for label, (values, _, _) in columns.items()}
+    bands = {label: (low, high) for label, (_, low, high) in columns.items()}
+    return lines(x, middle, x_label=x_label, y_label=y_label, bands=bands)
 
 
 def _grid(
@@ -345,7 +343,8 @@ def _scaled(
 ) -> tuple[Sequence[Tensor], str]:
     """Return the maps to draw and what the colorbar says of them."""
     if relative:
-        scaled = [one / (one.abs().quantile(percentile / 100).item() or 1.0) for one in maps]
+        ends = [values.abs().quantile(percentile / 100).item() for values in maps]
+        scaled = [values / (end or 1.0) for values, end in zip(maps, ends, strict=True)]
         end = "largest" if percentile == 100 else f"percentile {percentile:g}"
         return scaled, f"{unit}, as a share of each map's {end}"
     return maps, unit if percentile == 100 else f"{unit}; scale ends at percentile {percentile:g}"
@@ -354,10 +353,10 @@ def _scaled(
 def _shared_norm(
     maps: Sequence[Tensor], signed: bool, percentile: float, relative: bool
 ) -> Normalize:
-    values = np.concatenate([one.detach().cpu().numpy().ravel() for one in maps])
-    if not signed and values.min() < 0:
-        raise ValueError(f"expected maps of 0 or more, got {values.min():.4g}: signed=True?")
-    end = 1.0 if relative else np.percentile(np.abs(values), percentile) or 1.0
+    pooled = np.concatenate([values.detach().cpu().numpy().ravel() for values in maps])
+    if not signed and pooled.min() < 0:
+        raise ValueError(f"expected maps of 0 or more, got {pooled.min():.4g}: signed=True?")
+    end = 1.0 if relative else np.percentile(np.abs(pooled), percentile) or 1.0
     return Normalize(-end if signed else 0, end)
 
 

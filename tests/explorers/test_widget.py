@@ -2,18 +2,16 @@
 
 import base64
 import io
-import threading
-import time
 
 import jupyter_client
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import nn
+from torch import full
 
-from deepinside.explorers import widget as widgets
-from deepinside.explorers.widget import Answer, Control, Curve, Explorer, Panel
+from deepinside.explorers import Answer, Control, Panel
+from deepinside.explorers.widget import _VIEW, Explorer, photo_of, photo_title
+from deepinside.images import load_photo
 
 DIM = Control("dim", "Brightness", (0.1, 1.0), start=1.0, log=True)
 FILL = Control("fill", "Fill", ("gray", "stripes"), "list")
@@ -21,38 +19,28 @@ ONLY_STRIPES = Control("width", "Width", (1.0, 2.0, 4.0), start=2.0, needs=("fil
 PHOTO = Control("photo", "Photo", ("none", "cat"), "photo")
 
 
-def drawn(state):
-    """A picture that tells its state by what is in it."""
-    image = torch.full((3, 8, 16), 0.5 * state["dim"])
-    if state["fill"] == "stripes":
-        image[:, :, :: int(state.get("width", 2))] = 0
-    panel = Panel(state["fill"], f"{state['fill']} at {state['dim']:g}", image)
-    return Answer([panel], {"brightness": f"{state['dim']:.2f}"})
-
-
-def all_drawn(states):
-    return [drawn(one) for one in states]
+def drawn(states):
+    """An answer a state: its texts tell of which."""
+    return [
+        Answer(
+            [Panel(state["fill"], f"{state['fill']} at {state['dim']:g}", full((3, 8, 16), 0.5))],
+            {"brightness": f"{state['dim']:.2f}", "width": f"{state.get('width', 0):g}"},
+        )
+        for state in states
+    ]
 
 
 @pytest.fixture
 def explorer():
-    return Explorer("A test", [DIM, FILL, ONLY_STRIPES], all_drawn)
+    return Explorer("A test", [DIM, FILL, ONLY_STRIPES], drawn)
 
 
 @pytest.fixture
 def sent(monkeypatch):
-    """What explorers send, in order; waiting for a number of messages is ``sent(number)``."""
+    """What explorers send, in order."""
     messages = []
     monkeypatch.setattr(Explorer, "send", lambda self, content, **_: messages.append(content))
-
-    def wait(number):
-        for _ in range(500):
-            if len(messages) >= number:
-                return messages
-            time.sleep(0.02)
-        raise AssertionError(f"expected {number} messages, got {messages}")
-
-    return wait
+    return messages
 
 
 def ask(explorer, state, *, number="q", photo=None):
@@ -60,11 +48,12 @@ def ask(explorer, state, *, number="q", photo=None):
     explorer._receive(explorer, question, [])
 
 
-def decoded(url):
-    kind, encoded = url.removeprefix("data:image/").split(";base64,")
-    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    assert picture.format.lower() == kind
-    return picture
+def texts_of(tables, answer):
+    """The alternative texts and the numbers of an answer."""
+    panels, numbers = answer
+    texts = tables["texts"]
+    alts = [texts[alt] for _, alt, *_ in panels]
+    return alts, {texts[name]: texts[value] for name, value in numbers}
 
 
 def test_grid_has_an_answer_for_each_state_in_which_a_control_has_a_part(explorer):
@@ -73,69 +62,48 @@ def test_grid_has_an_answer_for_each_state_in_which_a_control_has_a_part(explore
     assert set(answers) == {"0,0,0", "1,0,0"} | {f"{d},1,{w}" for d in "01" for w in "012"}
 
 
-def test_an_answer_shows_what_was_computed_for_its_state(explorer):
-    texts, pictures = explorer.grid["texts"], explorer.grid["pictures"]
-    panels, numbers = explorer.grid["answers"]["0,1,2"]
-    ((title, alt, size, picture, mask, boxes, scale),) = panels
-    assert (texts[title], texts[alt]) == ("stripes", "stripes at 0.1")
-    assert [[texts[one] for one in pair] for pair in numbers] == [["brightness", "0.10"]]
-    assert (size, mask, boxes, scale) == ([8, 16], -1, [], [])
-    pixels = np.asarray(decoded(pictures[picture]).convert("L"), dtype=float) / 255
-    assert pixels.shape == (8, 16)
-    assert pixels[:, ::4].mean() < 0.03 < pixels[:, 2::4].mean()
+def test_answers_of_the_grid_are_those_of_their_states(explorer):
+    for key, (alts, numbers) in {
+        "0,1,2": (["stripes at 0.1"], {"brightness": "0.10", "width": "4"}),
+        "1,1,0": (["stripes at 1"], {"brightness": "1.00", "width": "1"}),
+        "1,0,0": (["gray at 1"], {"brightness": "1.00", "width": "1"}),
+    }.items():
+        assert texts_of(explorer.grid, explorer.grid["answers"][key]) == (alts, numbers)
 
 
-def test_equal_pictures_and_texts_are_kept_once():
-    same = Answer([Panel("a", "b", torch.zeros(3, 4, 4))], {"a": "b"})
-    one = Explorer("A test", [DIM, FILL], lambda states: [same] * len(states))
-    assert len(one.grid["pictures"]) == 1
-    assert one.grid["texts"] == ["a", "b"]
+def test_grid_is_computed_at_once_and_grainy_pictures_are_kept_small(sent):
+    calls = []
 
+    def answers(states):
+        calls.append(len(states))
+        panel = Panel("p", "p", full((3, 224, 224), 0.5), grainy=True)
+        return [Answer([panel], {}) for _ in states]
 
-def test_mask_is_dark_outside_and_clear_inside():
-    mask = torch.zeros(6, 10, dtype=torch.bool)
-    mask[1:3, 4:9] = True
-    panel = Panel("p", "p", torch.ones(3, 6, 10), mask, {"found": (4, 1, 9, 3)})
-    one = Explorer("A test", [FILL], lambda states: [Answer([panel], {})] * len(states))
-    ((_, _, _, _, shade, boxes, _),) = one.grid["answers"]["0"][0]
-    alpha = np.asarray(decoded(one.grid["pictures"][shade]).convert("RGBA"))[..., 3]
-    assert (alpha[mask.numpy()] == 0).all()
-    assert (alpha[~mask.numpy()] > 128).all()
-    assert [one.grid["texts"][boxes[0][0]], *boxes[0][1:]] == ["found", 4, 1, 9, 3]
-
-
-def test_curve_keeps_three_digits_and_leaves_out_what_is_no_number():
-    curve = Curve("score", 40, [0.0, 1.23456, float("nan")])
-    one = Explorer("A test", [FILL], lambda states: [Answer([], {}, curve)] * len(states))
-    _, _, (title, steps, values) = one.grid["answers"]["0"]
-    assert (one.grid["texts"][title], steps, values) == ("score", 40, [0.0, 1.23, None])
-
-
-def test_grainy_pictures_are_smaller_in_the_grid_than_when_asked_for(sent):
-    noise = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
-    one = Explorer(
-        "A test",
-        [DIM],
-        lambda states: [Answer([Panel("n", "n", noise, grainy=True)], {}) for _ in states],
-    )
-    assert decoded(one.grid["pictures"][0]).size == (160, 160)
-    assert one.grid["answers"]["0"][0][0][2] == [224, 224]
-    ask(one, {"dim": 0.5})
-    assert decoded(sent(1)[0]["pictures"][0]).size == (224, 224)
+    explorer = Explorer("A test", [DIM, FILL], answers)
+    assert calls == [4]
+    ask(explorer, {"dim": 0.5, "fill": "gray"})
+    assert calls == [4, 1]
+    kept, asked = explorer.grid["pictures"][0], sent[0]["pictures"][0]
+    assert [decoded(url).width for url in (kept, asked)] == [160, 224]
 
 
 def test_greeting_is_answered(explorer, sent):
     explorer._receive(explorer, {"kind": "hello"}, [])
-    assert sent(1) == [{"kind": "alive"}]
+    assert sent == [{"kind": "alive"}]
 
 
-def test_value_between_is_computed(explorer, sent):
-    ask(explorer, {"dim": 0.3, "fill": "gray", "width": 2.0})
-    (reply,) = sent(1)
-    panels, numbers = reply["answer"]
-    assert (reply["kind"], reply["id"]) == ("answer", "q")
-    assert reply["texts"][panels[0][1]] == "gray at 0.3"
-    assert reply["texts"][numbers[0][1]] == "0.30"
+def test_value_between_is_computed_where_the_question_arrives(explorer, sent):
+    for dim in (0.3, 0.4):
+        ask(explorer, {"dim": dim, "fill": "gray", "width": 2.0}, number=f"at {dim}")
+    assert [(reply["kind"], reply["id"]) for reply in sent] == [
+        ("answer", "at 0.3"),
+        ("answer", "at 0.4"),
+    ]
+    # with gray the width has no part: it is asked for at its first value
+    assert texts_of(sent[0], sent[0]["answer"]) == (
+        ["gray at 0.3"],
+        {"brightness": "0.30", "width": "1"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,22 +118,30 @@ def test_value_between_is_computed(explorer, sent):
 )
 def test_wrong_state_is_answered_by_an_error_that_names_it(explorer, sent, state, named):
     ask(explorer, state)
-    (reply,) = sent(1)
+    (reply,) = sent
     assert reply["kind"] == "error"
     assert named in reply["message"]
 
 
-def test_error_of_the_computation_is_told_and_the_next_question_answered(sent):
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (ValueError("expected less"), "expected less"),
+        (KeyError("lost"), "KeyError: 'lost'"),
+        (KeyboardInterrupt(), "the computation was interrupted"),
+    ],
+)
+def test_what_a_computation_raises_is_told_and_the_next_question_answered(sent, raised, message):
     def answers(states):
         if states[0]["dim"] == 0.5:
-            raise KeyError("lost")
-        return all_drawn(states)
+            raise raised
+        return drawn(states)
 
-    one = Explorer("A test", [DIM, FILL], answers)
-    ask(one, {"dim": 0.5, "fill": "gray"})
-    assert sent(1)[0] == {"kind": "error", "message": "KeyError: 'lost'", "id": "q"}
-    ask(one, {"dim": 0.6, "fill": "gray"})
-    assert sent(2)[1]["kind"] == "answer"
+    explorer = Explorer("A test", [DIM, FILL], answers)
+    ask(explorer, {"dim": 0.5, "fill": "gray"})
+    ask(explorer, {"dim": 0.6, "fill": "gray"})
+    assert sent[0] == {"kind": "error", "message": message, "id": "q"}
+    assert sent[1]["kind"] == "answer"
 
 
 def test_own_photo_reaches_the_computation_as_a_tensor(sent):
@@ -175,61 +151,41 @@ def test_own_photo_reaches_the_computation_as_a_tensor(sent):
         seen.append(states[0]["photo"])
         return [Answer([], {}) for _ in states]
 
-    one = Explorer("A test", [PHOTO], answers)
+    explorer = Explorer("A test", [PHOTO], answers)
     file = io.BytesIO()
     Image.new("RGB", (20, 10), (255, 0, 0)).save(file, "jpeg", quality=95)
     url = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-    ask(one, {"photo": "none"}, photo=url)
-    assert sent(1)[0]["kind"] == "answer"
+    ask(explorer, {"photo": "none"}, photo=url)
+    assert sent[0]["kind"] == "answer"
     assert seen[-1].shape == (3, 10, 20)
     assert seen[-1][0].mean() > 0.9 > 0.1 > seen[-1][1].mean()
 
 
-@pytest.mark.parametrize("photo", ["data:image/png;base64,AAAA", "data:,%%%", "x" * 9_000_001])
+@pytest.mark.parametrize(
+    "photo", ["data:image/png;base64,AAAA", "data:,%%%", "data:," + "x" * 8_000_001]
+)
 def test_what_is_no_photo_is_answered_by_an_error(sent, photo):
-    one = Explorer("A test", [PHOTO], lambda states: [Answer([], {}) for _ in states])
-    ask(one, {"photo": "none"}, photo="," * (len(photo) > 100) + photo)
-    assert sent(1)[0]["kind"] == "error"
+    explorer = Explorer("A test", [PHOTO], lambda states: [Answer([], {}) for _ in states])
+    ask(explorer, {"photo": "none"}, photo=photo)
+    (reply,) = sent
+    assert reply["kind"] == "error"
+    assert ("at most 8,000,000 letters" in reply["message"]) == (len(photo) > 8_000_000)
 
 
 def test_typed_value_is_taken_where_a_control_is_free(sent):
     free = FILL._replace(free="or any")
-    one = Explorer("A test", [free], lambda s: [Answer([], {"fill": x["fill"]}) for x in s])
-    ask(one, {"fill": "dots"})
-    assert "dots" in sent(1)[0]["texts"]
+    explorer = Explorer(
+        "A test", [free], lambda states: [Answer([], {"fill": s["fill"]}) for s in states]
+    )
+    ask(explorer, {"fill": "dots"})
+    assert "dots" in sent[0]["texts"]
 
 
-def test_newest_question_supersedes_the_one_in_work_and_those_that_wait(sent):
-    """The first question would take for ever, were it not stopped at the next layer."""
-    layer, entered = nn.Identity(), threading.Event()
-
-    def answers(states):
-        if states[0]["dim"] == 0.2:
-            entered.set()
-            while True:
-                layer(torch.zeros(1))
-        return all_drawn(states)
-
-    one = Explorer("A test", [DIM, FILL], answers)
-    ask(one, {"dim": 0.2, "fill": "gray"}, number="old")
-    assert entered.wait(5)
-    for dim in (0.3, 0.4, 0.5):
-        ask(one, {"dim": dim, "fill": "gray"}, number=dim)
-        layer(torch.zeros(1))  # in this thread nothing is stopped
-    replies = sent(2)
-    assert replies[0] == {"kind": "dropped", "id": "old"}
-    assert replies[-1]["id"] == 0.5
-
-
-def test_no_hook_is_left_behind(explorer, sent):
-    before = len(nn.modules.module._global_forward_pre_hooks)
-    ask(explorer, {"dim": 0.3, "fill": "gray", "width": 2.0})
-    sent(1)
-    for _ in range(100):
-        if len(nn.modules.module._global_forward_pre_hooks) == before:
-            return
-        time.sleep(0.02)
-    raise AssertionError("a hook of the worker is still there")
+def test_photo_of_a_state_is_the_books_or_the_readers():
+    own = full((3, 4, 5), 0.5)
+    assert photo_of(own) is own
+    assert photo_of("cat").equal(load_photo("cat"))
+    assert [photo_title(photo) for photo in ("cat", own)] == ["Chelsea the cat", "your photo"]
 
 
 @pytest.mark.parametrize(
@@ -254,74 +210,122 @@ def test_missing_answers_raise():
 
 def test_text_names_controls_and_first_numbers(explorer):
     assert repr(explorer) == (
-        "Explorer of Brightness (2) × Fill (2) × Width (3). At first: brightness 1.00"
+        "Explorer of Brightness (2) × Fill (2) × Width (3). At first: brightness 1.00; width 1"
     )
 
 
+def decoded(url):
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
 IN_A_KERNEL = """
+import time
 import torch
-from deepinside.explorers.widget import Answer, Control, Explorer, Panel
-control = Control("dim", "Brightness", (0.0, 1.0))
-explorer = Explorer("A test", [control], lambda states: [
-    Answer([Panel("p", "alt", torch.full((3, 4, 4), one["dim"]))], {"dim": f"{one['dim']:g}"})
-    for one in states
-])
+from deepinside.explorers import Answer, Control, Explorer, Panel
+
+def answers(states):
+    while states[0]["dim"] == 0.5:
+        print("computing", flush=True)
+        time.sleep(0.1)
+    dims = [state["dim"] for state in states]
+    return [
+        Answer([Panel("p", "alt", torch.full((3, 4, 4), dim))], {"dim": f"{dim:g}"}) for dim in dims
+    ]
+
+explorer = Explorer("A test", [Control("dim", "Brightness", (0.0, 1.0))], answers)
 explorer
 """
 
 
+class Page:
+    """What a notebook's page does: it shows the explorer of a kernel, sends and hears."""
+
+    def __init__(self, manager, client):
+        self._manager, self._client = manager, client
+        request = client.execute(IN_A_KERNEL)
+        messages = self._published(
+            lambda message: (
+                message["parent_header"].get("msg_id") == request
+                and message["content"].get("execution_state") == "idle"
+            )
+        )
+        errors = [m["content"]["traceback"] for m in messages if m["msg_type"] == "error"]
+        assert not errors, "\n".join(errors[0])
+        opened = [m["content"] for m in messages if m["msg_type"] == "comm_open"]
+        models = {content["comm_id"]: content["data"]["state"] for content in opened}
+        (self.shown,) = [m["content"]["data"] for m in messages if m["msg_type"] == "display_data"]
+        self._comm = self.shown[_VIEW]["model_id"]
+        self.model = models[self._comm]
+
+    def _published(self, until):
+        """The messages that the kernel publishes up to the one that is waited for."""
+        messages = []
+        while not messages or not until(messages[-1]):
+            messages.append(self._client.get_iopub_msg(timeout=60))
+        return messages
+
+    def tell(self, content):
+        data = {"method": "custom", "content": content}
+        session = self._client.session
+        message = session.msg("comm_msg", {"comm_id": self._comm, "data": data})
+        self._client.shell_channel.send(message)
+
+    def ask(self, dim, number="1"):
+        self.tell({"kind": "ask", "id": number, "state": {"dim": dim}, "photo": None})
+
+    def reply(self):
+        arrived = self._published(lambda message: message["msg_type"] == "comm_msg")[-1]
+        return arrived["content"]["data"]["content"]
+
+    def interrupt_while_it_computes(self):
+        self._published(lambda message: "computing" in message["content"].get("text", ""))
+        self._manager.interrupt_kernel()
+
+
 @pytest.fixture(scope="module")
-def kernel():
+def page():
     manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3")
-    yield client
+    yield Page(manager, client)
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 
-def published(client, until):
-    """The messages that a kernel publishes up to the one that was waited for."""
-    messages = []
-    while not messages or not until(messages[-1]):
-        messages.append(client.get_iopub_msg(timeout=60))
-    return messages
+# over the wire, as JupyterLab and Colab speak to it; run with either generation of ipywidgets
+over_the_wire = pytest.mark.filterwarnings("ignore:.*without encryption:RuntimeWarning")
 
 
-@pytest.mark.filterwarnings("ignore:.*without encryption:RuntimeWarning")
-def test_in_a_real_kernel_it_is_displayed_and_answers(kernel):
-    """Over the wire, as JupyterLab and Colab speak to it; run with either ipywidgets."""
-    request = kernel.execute(IN_A_KERNEL)
-
-    def idle(message):
-        of_request = message["parent_header"].get("msg_id") == request
-        return of_request and message["content"].get("execution_state") == "idle"
-
-    messages = published(kernel, idle)
-    errors = [one["content"]["traceback"] for one in messages if one["msg_type"] == "error"]
-    assert not errors, "\n".join(errors[0])
-    opened = [one["content"] for one in messages if one["msg_type"] == "comm_open"]
-    models = {one["comm_id"]: one["data"]["state"] for one in opened}
-    (shown,) = (one["content"]["data"] for one in messages if one["msg_type"] == "display_data")
-    model = shown[widgets._VIEW]["model_id"]
-    assert models[model]["_model_module"] == "anywidget"
-    assert set(models[model]["grid"]["answers"]) == {"0", "1"}
-    assert shown["text/plain"] == "Explorer of Brightness (2). At first: dim 0"
-    assert decoded("data:image/jpeg;base64," + shown["image/jpeg"]).width > 100
-
-    def tell(content):
-        data = {"method": "custom", "content": content}
-        message = kernel.session.msg("comm_msg", {"comm_id": model, "data": data})
-        kernel.shell_channel.send(message)
-
-    def reply(kind):
-        def arrived(message):
-            content = message["content"].get("data", {}).get("content", {})
-            return message["msg_type"] == "comm_msg" and content.get("kind") == kind
-
-        return published(kernel, arrived)[-1]["content"]["data"]["content"]
-
-    tell({"kind": "hello"})
-    reply("alive")
-    tell({"kind": "ask", "id": "1", "state": {"dim": 0.25}, "photo": None})
-    answer = reply("answer")
+@over_the_wire
+def test_in_a_real_kernel_it_is_displayed_and_answers(page):
+    assert page.model["_model_module"] == "anywidget"
+    assert set(page.model["grid"]["answers"]) == {"0", "1"}
+    assert page.shown["text/plain"] == "Explorer of Brightness (2). At first: dim 0"
+    assert decoded("data:image/jpeg;base64," + page.shown["image/jpeg"]).width > 100
+    page.tell({"kind": "hello"})
+    assert page.reply() == {"kind": "alive"}
+    page.ask(0.25)
+    answer = page.reply()
+    assert (answer["kind"], answer["id"]) == ("answer", "1")
     assert "0.25" in answer["texts"]
     assert np.asarray(decoded(answer["pictures"][0])).mean() == pytest.approx(64, abs=3)
+
+
+@over_the_wire
+def test_in_a_real_kernel_an_interrupted_question_is_answered_and_the_next_one_too(page):
+    page.ask(0.5, "endless")
+    page.interrupt_while_it_computes()
+    assert page.reply() == {
+        "kind": "error",
+        "message": "the computation was interrupted",
+        "id": "endless",
+    }
+    page.ask(0.75, "next")
+    assert page.reply()["id"] == "next"
+
+
+@over_the_wire
+def test_in_a_real_kernel_messages_are_answered_in_order(page):
+    """So that a greeting tells a page that an earlier question of it was lost."""
+    page.ask(0.125, "1")
+    page.tell({"kind": "hello"})
+    page.ask(0.25, "2")
+    assert [page.reply().get("id") for _ in range(3)] == ["1", None, "2"]

@@ -5,23 +5,23 @@ const BETWEEN = 10; // stops of a slider from one value of the grid to the next,
 const PATIENCE = 400; // ms of rest before a change is announced
 const LONGEST = 1024; // pixels of an own photo's longer side
 
-let made = 0;
+let renderings = 0;
 
 function element(name, properties = {}, ...children) {
-  const one = document.createElement(name);
+  const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (key in one) one[key] = value;
-    else one.setAttribute(key, value);
+    if (key in made) made[key] = value;
+    else made.setAttribute(key, value);
   }
-  one.append(...children);
-  return one;
+  made.append(...children);
+  return made;
 }
 
 function vector(name, attributes = {}, text = "") {
-  const one = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
-  one.textContent = text;
-  return one;
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
 }
 
 // what a slider at a position between two values of the grid stands for
@@ -44,9 +44,9 @@ function unpacked([panels, numbers, curve], { pictures, texts }) {
       picture: pictures[picture],
       mask: pictures[mask],
       boxes: boxes.map(([label, ...corners]) => [texts[label], corners]),
-      scale: scale.map((one) => texts[one]),
+      scale: scale.map((text) => texts[text]),
     })),
-    numbers: numbers.map((pair) => pair.map((one) => texts[one])),
+    numbers: numbers.map((pair) => pair.map((text) => texts[text])),
     curve: curve && { title: texts[curve[0]], steps: curve[1], values: curve[2] },
   };
 }
@@ -138,14 +138,19 @@ async function readPhoto(file) {
 function render({ model, el }) {
   const { title, controls, colors } = model.get("spec");
   const grid = model.get("grid");
-  const prefix = `dx${++made}-${Math.random().toString(36).slice(2, 8)}`;
-  const position = Object.fromEntries(controls.map((one) => [one.name, one.start]));
+  const prefix = `dx${++renderings}-${Math.random().toString(36).slice(2, 8)}`;
+  const position = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
   const typed = {};
   const parts = new Map();
   let alive = false;
   let photo = null;
-  let asked = 0;
   let rest;
+  // each change has a number; of those that ask, at most one is on its way to the kernel and at
+  // most one waits for that answer: the newest
+  let changes = 0;
+  let newest = "";
+  let onItsWay = null;
+  let waiting = null;
 
   const shown = element("div", { className: "dx-shown" });
   const numbers = element("div", { className: "dx-numbers" });
@@ -161,7 +166,7 @@ function render({ model, el }) {
   el.append(root);
 
   const takesPart = ({ needs: [name, value] }) => {
-    const other = controls.find((one) => one.name === name);
+    const other = controls.find((control) => control.name === name);
     return !other || other.values[position[name]] === value;
   };
   const inUse = (control) => (takesPart(control) ? position[control.name] : 0);
@@ -185,7 +190,7 @@ function render({ model, el }) {
       ),
     );
     settings.textContent = controls
-      .filter(takesPart).map((one) => `${one.label}: ${wordFor(one)}`).join("; ");
+      .filter(takesPart).map((control) => `${control.label}: ${wordFor(control)}`).join("; ");
     clearTimeout(rest);
     rest = setTimeout(() => {
       heard.textContent = answer.numbers.map((pair) => pair.join(" ")).join(", ");
@@ -214,18 +219,28 @@ function render({ model, el }) {
         input.setAttribute("aria-valuetext", output.textContent);
       }
     }
-    asked += 1;
+    newest = `${prefix}-${++changes}`;
     const places = controls.map(inUse);
     const onGrid = places.every(Number.isInteger) && !photo && !Object.values(typed).some(Boolean);
     if (onGrid) {
+      waiting = null;
       idle();
       show(grid.answers[places.join(",")], grid);
       return;
     }
     const state = {};
-    for (const one of controls) state[one.name] = typed[one.name] || valueAt(one, inUse(one));
+    for (const control of controls) {
+      state[control.name] = typed[control.name] || valueAt(control, inUse(control));
+    }
     say("Computing …", { busy: true });
-    model.send({ kind: "ask", id: `${prefix}-${asked}`, state, photo });
+    waiting = { kind: "ask", id: newest, state, photo };
+    ask();
+  }
+
+  function ask() {
+    if (onItsWay || !waiting) return;
+    model.send(waiting);
+    [onItsWay, waiting] = [waiting, null];
   }
 
   function makeControl(control) {
@@ -289,16 +304,20 @@ function render({ model, el }) {
   }
 
   function hear(message) {
-    if (message.kind === "alive" && !alive) extend();
-    if (message.id !== `${prefix}-${asked}`) return;
-    if (message.kind === "answer") {
+    if (message.kind === "alive") {
+      if (!alive) extend();
+      // a kernel answers in order: what it was asked before this greeting is lost
+      if (onItsWay?.id === newest) waiting = onItsWay;
+    } else if (message.id !== onItsWay?.id) {
+      return;
+    } else if (message.kind === "error" && message.id === newest) {
+      say(message.message, { error: true });
+    } else if (message.id === newest) {
       idle();
       show(message.answer, message);
-    } else if (message.kind === "error") {
-      say(message.message, { error: true });
-    } else if (message.kind === "dropped") {
-      idle();
     }
+    onItsWay = null;
+    ask();
   }
 
   controls.forEach(makeControl);

@@ -1,0 +1,106 @@
+"""The explorer of class models: class, start, λ and α (paper §2)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deepinside import digits, images
+from deepinside.class_model import class_model
+from deepinside.class_score import class_probability
+from deepinside.explorers.packing import Answer, Curve, Panel
+from deepinside.explorers.widget import Control, Explorer, State
+from deepinside.networks import Network
+
+_STEPS, _SNAPSHOTS = 100, 11
+
+
+def class_model_explorer(network: Network, judge: Network) -> Explorer:
+    """Return the explorer of class models of digits: class, start, λ and α.
+
+    Paper §2, chapter *Class models*.
+
+    Parameters
+    ----------
+    network : Network
+        The digits network, which is climbed.
+    judge : Network
+        A second network for digits, of canvases at least as large. The class model is
+        placed in the middle of a black one.
+    """
+    mean = network.normalization.mean
+    noise = torch.randn(1, *network.input_size, generator=torch.Generator().manual_seed(0))
+    starts = {
+        "zero image": mean,
+        "noise": mean + 0.1 * noise,
+        "a handwritten 3": digits.load_digits().images[320],
+    }
+
+    def start_of(state: State) -> Tensor:
+        if isinstance(state["start"], str):
+            return starts[state["start"]]
+        return images.squash_photo(state["start"], network.input_size).mean(0, keepdim=True)
+
+    def answers(states: list[State]) -> list[Answer]:
+        begun = torch.stack([start_of(state) for state in states])
+        found = class_model(
+            network,
+            [state["class"] for state in states],
+            l2_weight=[state["l2_weight"] for state in states],
+            step_size=[state["step_size"] for state in states],
+            steps=_STEPS,
+            start=begun,
+            snapshots=_SNAPSHOTS,
+            diverging="mark",
+        )
+        scores, probabilities = found.class_scores, found.class_probabilities[-1]
+        seen = found.images.nan_to_num(0.5).clamp(0, 1)
+        judged = class_probability(judge, _in_the_middle(seen, judge.input_size), found.classes)
+        return [
+            _answer(
+                state["class"],
+                begun[i],
+                found.images[i],
+                {
+                    "class score": f"{scores[-1, i]:.1f}",
+                    "probability": f"{probabilities[i]:.2f}",
+                    "judge's probability": f"{judged[i]:.2f}",
+                    "length": f"{found.norms[-1, i]:.1f}",
+                },
+                scores[:, i].tolist(),
+            )
+            for i, state in enumerate(states)
+        ]
+
+    controls = [
+        Control("class", "Class", digits.CLASS_NAMES, "list", "8"),
+        Control("start", "Start", tuple(starts), "photo"),
+        Control("l2_weight", "λ", (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), start=1.0, log=True),
+        Control(
+            "step_size", "α, step size", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), start=0.03, log=True
+        ),
+    ]
+    return Explorer("Class models of digits", controls, answers)
+
+
+def _answer(
+    name: str, begun: Tensor, image: Tensor, numbers: dict[str, str], scores: list[float]
+) -> Answer:
+    if image.isfinite().all():
+        bright, dark = (image > 0.6).double().mean(), (image < 0.1).double().mean()
+        alt = (
+            f"Class model of {name} after {_STEPS} steps, {bright:.0%} of it bright, "
+            f"{dark:.0%} dark."
+        )
+    else:
+        numbers = dict.fromkeys(numbers, "diverged")
+        alt = f"No image: the ascent of {name} diverged."
+    start = Panel("start", f"Where the ascent of {name} started.", begun)
+    model = Panel(f"class model of {name}", alt, image.nan_to_num(0.5))
+    return Answer([start, model], numbers, Curve("class score", _STEPS, scores))
+
+
+def _in_the_middle(small: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return images in the middle of black ones of a size (height, width)."""
+    (height, width), (h, w) = size, small.shape[-2:]
+    top, left = (height - h) // 2, (width - w) // 2
+    return F.pad(small, (left, width - w - left, top, height - h - top))

@@ -1,0 +1,60 @@
+"""The explorer of the three rules for ReLU: photo, layer to start from, and rule (paper §4)."""
+
+import torch
+from torch import Tensor
+
+from deepinside import images
+from deepinside.deconvnet import RULES, pseudo_gradient, reconstruction
+from deepinside.explorers.packing import Answer, Panel
+from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.networks import Network
+
+_LAYERS = {
+    "class score": None,
+    **{f"stage {i}": f"layers.blocks.{i}" for i in range(5, 0, -1)},
+    "first convolution": "layers.bn1",
+}
+
+
+def deconvnet_explorer(network: Network) -> Explorer:
+    """Return the explorer of the three ReLU rules: photo, layer to start from, and rule.
+
+    Paper §4, chapter *Gradient and DeconvNet*.
+    """
+
+    def answer(state: State) -> Answer:
+        image = images.fit_photo(photo_of(state["photo"]), network)[0]
+        layer, rule = _LAYERS[state["layer"]], state["rule"]
+        signal = _carried_back(network, image, layer, rule)
+        length = signal.norm() / _carried_back(network, image, layer, "gradient").norm()
+        likeness = torch.corrcoef(torch.stack([signal.flatten(), image.flatten()]))[0, 1]
+        end = signal.abs().flatten().quantile(0.99)
+        title = photo_title(state["photo"])
+        alt = (
+            f"{title}: from {state['layer']} by the rule {rule}, "
+            f"correlation {likeness:.1f} with the photo."
+        )
+        panels = [
+            Panel("photo", f"The photo, cropped: {title}.", image),
+            Panel("signal, gray is zero", alt, 0.5 + 0.5 * signal / end, grainy=True),
+        ]
+        numbers = {
+            "correlation with the photo": f"{likeness:.2f}",
+            "length, over the gradient's": f"{length:.3g}",
+        }
+        return Answer(panels, numbers)
+
+    controls = [
+        Control("photo", "Photo", ("cat", "coffee", "motorcycle"), "photo"),
+        Control("layer", "Start from", tuple(_LAYERS), "list", "stage 2"),
+        Control("rule", "Rule for ReLU", RULES, "list", "guided"),
+    ]
+    return Explorer(
+        "Gradient and DeconvNet", controls, lambda states: [answer(state) for state in states]
+    )
+
+
+def _carried_back(network: Network, image: Tensor, layer: str | None, rule: str) -> Tensor:
+    if layer is None:
+        return pseudo_gradient(network, image[None], rule=rule)[0]
+    return reconstruction(network, image[None], layer, rule=rule)[0]

@@ -1,0 +1,173 @@
+"""What an explorer answers, and how answers are packed for a page.
+
+A page holds hundreds of answers, in which most pictures and texts come more than once. So
+each is kept once, in a table, and an answer says where in the tables its parts are.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from deepinside import plots
+from deepinside.images import Box
+
+# up to so many pixels a picture is shown pixel by pixel, and kept as it is
+_SMALL = 64 * 64
+# the percentile of a map's values at which its scale ends
+_END = 99
+
+
+class Panel(NamedTuple):
+    """One picture of an answer.
+
+    Attributes
+    ----------
+    title, alt : str
+        What it is, and what one sees in it.
+    image : Tensor
+        (3, H, W) or (1, H, W) in [0, 1].
+    mask : Tensor, optional
+        (H, W), bool; what is not in it is shown darkened.
+    boxes : dict
+        Label to half-open box (x0, y0, x1, y1) in pixels of the image.
+    scale : tuple of str, optional
+        A color map of `plots.COLORS` and what its two ends mean.
+    grainy : bool
+        The picture is one of many of its kind and may be made smaller on a page.
+    """
+
+    title: str
+    alt: str
+    image: Tensor
+    mask: Tensor | None = None
+    boxes: Mapping[str, Box] = {}
+    scale: tuple[str, str, str] | None = None
+    grainy: bool = False
+
+
+class Curve(NamedTuple):
+    """One curve of an answer, over steps 0 to the last."""
+
+    title: str
+    steps: int
+    values: Sequence[float]
+
+
+class Answer(NamedTuple):
+    """What an explorer shows for one state of its controls."""
+
+    panels: Sequence[Panel]
+    numbers: Mapping[str, str]
+    curve: Curve | None = None
+
+
+def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False) -> Panel:
+    """Return the panel of a map (H, W) of 0 or more, with its scale."""
+    colors = plots.colored(saliency, percentile=_END)
+    return Panel("map", alt, colors, scale=("magma", "0", f"{_END}th percentile"), grainy=grainy)
+
+
+class Packing:
+    """Answers as they are sent: each picture and each text once, and their places elsewhere.
+
+    Parameters
+    ----------
+    side : int, optional
+        Grainy pictures are made no larger than this, in pixels.
+    """
+
+    def __init__(self, side: int | None = None) -> None:
+        self._side = side
+        self._pictures: dict[str, int] = {}
+        self._texts: dict[str, int] = {}
+
+    def tables(self) -> dict[str, list[str]]:
+        """Return the pictures, as data URLs, and the texts of all answers packed so far."""
+        return {"pictures": list(self._pictures), "texts": list(self._texts)}
+
+    def answer(self, answer: Answer) -> list:
+        """Return panels, numbers and the curve, if there is one.
+
+        A panel is [title, alt, [height, width], picture, mask or -1, boxes, scale], a number
+        [name, value], a curve [title, steps, values].
+        """
+        panels = [self._panel(panel) for panel in answer.panels]
+        numbers = [[self._text(text) for text in pair] for pair in answer.numbers.items()]
+        if not answer.curve:
+            return [panels, numbers]
+        title, steps, values = answer.curve
+        return [panels, numbers, [self._text(title), steps, [_rounded(value) for value in values]]]
+
+    def _panel(self, panel: Panel) -> list:
+        pixels = _pixels(panel.image)
+        return [
+            self._text(panel.title),
+            self._text(panel.alt),
+            list(pixels.shape[:2]),
+            self._picture(_webp(pixels, self._side if panel.grainy else None)),
+            -1 if panel.mask is None else self._picture(_shade(panel.mask)),
+            [
+                [self._text(label), *(round(float(corner), 1) for corner in box)]
+                for label, box in panel.boxes.items()
+            ],
+            [self._text(text) for text in panel.scale or ()],
+        ]
+
+    def _text(self, text: str) -> int:
+        return self._texts.setdefault(text, len(self._texts))
+
+    def _picture(self, url: str) -> int:
+        return self._pictures.setdefault(url, len(self._pictures))
+
+
+def still(answer: Answer) -> plots.Figure:
+    """Return an answer as a figure: what a print, a PDF and GitHub show."""
+    return plots.pictures_and_curve(
+        [
+            panel.image if panel.mask is None else panel.image * (0.31 + 0.69 * panel.mask.float())
+            for panel in answer.panels
+        ],
+        [panel.title for panel in answer.panels],
+        boxes=[list(panel.boxes.values()) for panel in answer.panels],
+        curve=answer.curve,
+        note="    ".join(f"{name}: {value}" for name, value in answer.numbers.items()),
+    )
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    """Return an image (H, W, 3), uint8."""
+    values = image.detach().cpu().float().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)
+    return (values * 255).round().byte().numpy()
+
+
+def _webp(pixels: np.ndarray, side: int | None) -> str:
+    picture = Image.fromarray(pixels)
+    if picture.width * picture.height <= _SMALL:
+        return _data_url(picture, "webp", quality=80, method=6)
+    if side and max(picture.size) > side:
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _data_url(picture, "webp", quality=60 if side else 75, method=6)
+
+
+def _shade(mask: Tensor) -> str:
+    """Return a picture that is clear in the mask and dark elsewhere: one bit a pixel."""
+    picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 0, 0, 0])
+    return _data_url(picture, "png", transparency=bytes([175, 0]), bits=1, optimize=True)
+
+
+def _data_url(picture: Image.Image, kind: str, **options: Any) -> str:  # noqa: ANN401
+    file = io.BytesIO()
+    picture.save(file, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def _rounded(value: float) -> float | None:
+    """Return three digits of a number; JSON knows none that is not finite."""
+    return float(f"{value:.3g}") if math.isfinite(value) else None

@@ -1,0 +1,123 @@
+"""The explorer of class models, beside an ascent of five lines."""
+
+import re
+
+import pytest
+import torch
+
+from deepinside import digits
+from deepinside.explorers import class_model_explorer
+from deepinside.networks import load_network
+
+STATE = {"class": "3", "start": "noise", "l2_weight": 0.3, "step_size": 0.02}
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_network("cluttered_digits")
+
+
+@pytest.fixture
+def answer(answer_of, digits_network, judge):
+    return answer_of(class_model_explorer, digits_network, judge)
+
+
+def score_of_3(network, image):
+    return network(image)[0, 3]
+
+
+def plain_ascent(network, start, *, l2_weight, step_size):
+    """The images (1, 1, 28, 28) of every step, the start first."""
+    mean = network.normalization.mean
+    images = [start[None]]
+    for _ in range(100):
+        image = images[-1].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(score_of_3(network, image), image)
+        images.append(images[-1] + step_size * (gradient - 2 * l2_weight * (images[-1] - mean)))
+    return images
+
+
+@pytest.fixture(scope="module")
+def plain(digits_network):
+    noise = torch.randn(1, 28, 28, generator=torch.Generator().manual_seed(0))
+    start = digits_network.normalization.mean + 0.1 * noise
+    return plain_ascent(digits_network, start, l2_weight=0.3, step_size=0.02)
+
+
+def test_pictures_are_the_start_and_the_last_step(answer, plain):
+    start, model = answer(**STATE).panels
+    torch.testing.assert_close(start.image, plain[0][0])
+    torch.testing.assert_close(model.image, plain[-1][0], atol=1e-3, rtol=0)
+
+
+def test_numbers_are_those_of_the_last_step(answer, plain, digits_network, judge):
+    last = plain[-1]
+    with torch.no_grad():
+        scores = digits_network(last)[0]
+        canvas = torch.zeros(1, 1, 64, 64)
+        canvas[:, :, 18:46, 18:46] = last.clamp(0, 1)
+        judged = judge(canvas)[0].exp()
+    assert scores.argmax() == 3
+    # no two numbers are alike, nor are those of the start, so that none is taken for another
+    centered = last - digits_network.normalization.mean
+    expected = {
+        "class score": (scores[3], 0.06),
+        "probability": (scores[3].exp() / scores.exp().sum(), 0.006),
+        "judge's probability": (judged[3] / judged.sum(), 0.006),
+        "length": (centered.square().sum().sqrt(), 0.06),
+    }
+    numbers = answer(**STATE).numbers
+    assert list(numbers) == list(expected)
+    for name, (value, tolerance) in expected.items():
+        assert float(numbers[name]) == pytest.approx(value.item(), abs=tolerance), name
+
+
+def test_words_tell_what_share_is_bright_and_dark(answer, plain):
+    alt = answer(**STATE).panels[1].alt
+    shares = [int(share) / 100 for share in re.findall(r"(\d+)% of it bright, (\d+)% dark", alt)[0]]
+    values = plain[-1].flatten().tolist()
+    assert shares[0] == pytest.approx(sum(v > 0.6 for v in values) / 784, abs=0.006)
+    assert shares[1] == pytest.approx(sum(v < 0.1 for v in values) / 784, abs=0.006)
+
+
+def test_curve_is_the_class_score_at_every_tenth_step(answer, plain, digits_network):
+    with torch.no_grad():
+        scores = [score_of_3(digits_network, image).item() for image in plain[::10]]
+    curve = answer(**STATE).curve
+    assert (curve.title, curve.steps) == ("class score", 100)
+    assert curve.values == pytest.approx(scores, abs=1e-2)
+
+
+def test_class_models_of_many_states_are_those_of_each(
+    without_grid, digits_network, judge, own_photo
+):
+    _, answers = without_grid(class_model_explorer, digits_network, judge)
+    states = [
+        {"class": name, "start": start, "l2_weight": 1.0, "step_size": 0.03}
+        for name, start in (("8", "noise"), ("1", "a handwritten 3"), ("8", own_photo))
+    ]
+    for together, state in zip(answers(states), states, strict=True):
+        (alone,) = answers([state])
+        assert together.numbers == alone.numbers
+        for panel, other in zip(together.panels, alone.panels, strict=True):
+            torch.testing.assert_close(panel.image, other.image, atol=1e-3, rtol=0)
+
+
+def test_diverged_class_model_says_so(answer):
+    found = answer(l2_weight=10.0, step_size=0.3)
+    assert set(found.numbers.values()) == {"diverged"}
+    assert "diverged" in found.panels[1].alt
+    assert found.panels[1].image.isfinite().all()
+
+
+def test_start_from_the_readers_photo_is_gray_and_small(answer, own_photo):
+    begun = answer(start=own_photo).panels[0].image
+    assert begun.shape == (1, 28, 28)
+    assert begun.mean() == pytest.approx(own_photo.mean().item(), abs=0.02)
+
+
+def test_controls_are_the_books_classes_and_three_starts(without_grid, digits_network, judge):
+    controls, _ = without_grid(class_model_explorer, digits_network, judge)
+    assert [control.name for control in controls] == ["class", "start", "l2_weight", "step_size"]
+    assert controls[0].values == digits.CLASS_NAMES
+    assert [control.kind for control in controls] == ["list", "photo", "slider", "slider"]

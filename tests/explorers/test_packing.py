@@ -1,0 +1,107 @@
+"""What is sent of an answer, unpacked again."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepinside import plots
+from deepinside.explorers.packing import Answer, Curve, Packing, Panel, map_panel, still
+
+
+def decoded(url):
+    kind, encoded = url.removeprefix("data:image/").split(";base64,")
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    assert picture.format.lower() == kind
+    return picture
+
+
+def test_an_answer_says_where_its_texts_and_pictures_are():
+    stripes = torch.full((3, 8, 16), 0.5)
+    stripes[:, :, ::4] = 0
+    packing = Packing()
+    panels, numbers = packing.answer(Answer([Panel("p", "striped", stripes)], {"width": "4"}))
+    texts, pictures = packing.tables()["texts"], packing.tables()["pictures"]
+    ((title, alt, size, picture, mask, boxes, scale),) = panels
+    assert (texts[title], texts[alt]) == ("p", "striped")
+    assert [[texts[place] for place in pair] for pair in numbers] == [["width", "4"]]
+    assert (size, mask, boxes, scale) == ([8, 16], -1, [], [])
+    pixels = np.asarray(decoded(pictures[picture]).convert("L"), dtype=float) / 255
+    assert pixels.shape == (8, 16)
+    assert pixels[:, ::4].mean() < 0.1 < 0.4 < pixels[:, 2::4].mean() < 0.6
+
+
+def test_equal_pictures_and_texts_are_kept_once():
+    packing = Packing()
+    same = Answer([Panel("a", "b", torch.zeros(3, 4, 4))], {"a": "b"})
+    assert packing.answer(same) == packing.answer(same)
+    tables = packing.tables()
+    assert len(tables["pictures"]) == 1
+    assert tables["texts"] == ["a", "b"]
+
+
+def test_mask_is_dark_outside_and_clear_inside():
+    mask = torch.zeros(6, 10, dtype=torch.bool)
+    mask[1:3, 4:9] = True
+    packing = Packing()
+    panel = Panel("p", "p", torch.ones(3, 6, 10), mask, {"found": (4, 1.04, 9, 3)})
+    ((_, _, _, _, shade, boxes, _),) = packing.answer(Answer([panel], {}))[0]
+    alpha = np.asarray(decoded(packing.tables()["pictures"][shade]).convert("RGBA"))[..., 3]
+    assert (alpha[mask.numpy()] == 0).all()
+    assert (alpha[~mask.numpy()] == 175).all()
+    ((label, *corners),) = boxes
+    assert packing.tables()["texts"][label] == "found"
+    assert corners == [4, 1, 9, 3]
+
+
+def test_curve_keeps_three_digits_and_leaves_out_what_is_no_number():
+    packing = Packing()
+    curve = Curve("score", 40, [0.0, 1.23456, float("nan")])
+    _, _, (title, steps, values) = packing.answer(Answer([], {}, curve))
+    assert packing.tables()["texts"][title] == "score"
+    assert (steps, values) == (40, [0.0, 1.23, None])
+
+
+@pytest.mark.parametrize(
+    ("side", "grainy", "kept"), [(160, True, 160), (160, False, 224), (None, True, 224)]
+)
+def test_grainy_pictures_are_made_smaller_where_a_side_is_given(side, grainy, kept):
+    noise = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
+    packing = Packing(side)
+    ((_, _, size, *_),) = packing.answer(Answer([Panel("n", "n", noise, grainy=grainy)], {}))[0]
+    assert size == [224, 224]
+    assert decoded(packing.tables()["pictures"][0]).size == (kept, kept)
+
+
+def test_panel_of_a_map_has_its_colors_and_says_where_they_end():
+    values = torch.arange(1001.0).reshape(7, 143)
+    panel = map_panel("a ramp", values)
+    assert panel.scale == ("magma", "0", "99th percentile")
+    brightness = panel.image.sum(0).flatten()
+    assert (brightness[:985].diff() >= 0).all()
+    assert (brightness[990:] == brightness[-1]).all()
+    assert panel.image.flatten(1)[:, 0].max() < 0.02
+
+
+def test_still_picture_darkens_what_is_not_in_the_mask_and_outlines_boxes():
+    mask = torch.zeros(6, 10, dtype=torch.bool)
+    mask[:, :5] = True
+    boxes = {"found": (0, 0, 5, 6), "drawn by hand": (1, 1, 6, 6)}
+    panels = [
+        Panel("component", "", torch.ones(3, 6, 10), mask, boxes),
+        Panel("map", "", torch.full((1, 6, 10), 0.5)),
+    ]
+    figure = still(Answer(panels, {"IoU": "0.70"}, Curve("score", 10, [1.0, 2.0, 4.0])))
+    assert isinstance(figure, plots.Panels)
+    left, middle, right = figure.axes
+    shown = left.images[0].get_array()
+    assert (shown[:, :5] == 1).all()
+    assert shown[:, 5:].max() < 0.4
+    # each box is a dark and a light line, the second one dashed
+    assert [patch.get_linestyle() for patch in left.patches] == ["-", "-", "-", "--"]
+    assert [axis.get_title() for axis in (left, middle, right)] == ["component", "map", "score"]
+    assert right.lines[0].get_xydata().tolist() == [[0, 1], [5, 2], [10, 4]]
+    assert figure.get_supxlabel() == "IoU: 0.70"
