@@ -230,7 +230,7 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     (height, width), (h, w) = resized.shape[1:], network.input_size
     top, left = round((height - h) / 2), round((width - w) / 2)
-    view = View(tuple(photo.shape[1:]), (height, width), top, left, (h, w))
+    view = View((photo.shape[1], photo.shape[2]), (height, width), top, left, (h, w))
     return crop(resized, view), view
 
 
