@@ -19,9 +19,11 @@ from deepinside.images import (
     fit_photo,
     lay_back,
     load_photo,
+    photo_boxes,
     photo_credit,
     photo_names,
     resize_photo,
+    squash_photo,
 )
 
 
@@ -352,10 +354,15 @@ def test_huge_picture_is_refused_before_it_is_decoded(side, strict, tmp_path):
         assert not caught
 
 
-def test_limit_of_pixels_can_be_set():
+@pytest.mark.parametrize("name", ["array", "bytes", "PIL image"])
+def test_limit_of_pixels_holds_for_every_source(monkeypatch, tmp_path, name):
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(colors(), "PNG"))
+    monkeypatch.setattr("deepinside.images.MAX_PIXELS", 54)
+    assert load_photo(SOURCES[name](path)).shape == (3, 6, 9)
+    monkeypatch.setattr("deepinside.images.MAX_PIXELS", 53)
     with pytest.raises(ValueError, match="expected at most 53 pixels, got 9 x 6 = 54"):
-        load_photo(colors(), max_pixels=53)
-    assert load_photo(colors(), max_pixels=54).shape == (3, 6, 9)
+        load_photo(SOURCES[name](path))
 
 
 def changed(dtype, value):
@@ -387,6 +394,22 @@ def changed(dtype, value):
 def test_array_that_is_no_picture_is_refused(array, got):
     with pytest.raises(ValueError, match=rf"expected .*{got}"):
         load_photo(array)
+
+
+# Boxes
+
+
+def test_boxes_are_read_by_name_and_lie_within_the_photo():
+    assert photo_boxes("coffee") == {"espresso": (172, 17, 407, 307)}
+    assert list(photo_boxes("camera")) == ["tripod", "reflex camera"]
+    assert photo_boxes("coins") == {}
+    for name in photo_names():
+        height, width = load_photo(name).shape[1:]
+        for x0, y0, x1, y1 in photo_boxes(name).values():
+            assert 0 <= x0 < x1 <= width
+            assert 0 <= y0 < y1 <= height
+    with pytest.raises(ValueError, match=r"expected one of .* got 'dog'"):
+        photo_boxes("dog")
 
 
 # Fitting
@@ -435,9 +458,35 @@ def test_fit_is_torchvision_s_resize_and_center_crop(size, interpolation, side, 
         ((400, 400), (100, 100, 300, 300)),
     ],
 )
-def test_box_is_in_pixels_of_the_photo(photo_size, box):
+def test_box_of_the_crop_is_in_pixels_of_the_photo(photo_size, box):
     _, view = fit_photo(torch.rand(3, *photo_size), network_input((100, 100), 200))
     assert view.box == pytest.approx(box)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(20, 30), (50, 25), (90, 160)])
+def test_squash_is_torchvision_s_resize_to_both_sides(size, interpolation, generator):
+    photo = torch.rand(3, 60, 80, generator=generator)
+    squashed = squash_photo(photo, size, interpolation=interpolation)
+    expected = TF.resize(photo, list(size), InterpolationMode(interpolation), antialias=True)
+    torch.testing.assert_close(squashed, expected.clamp(0, 1), rtol=0, atol=1e-6)
+
+
+def test_squashed_photo_keeps_all_of_it_and_stays_in_range():
+    photo = torch.zeros(3, 40, 80)
+    photo[:, :, 40:] = 1
+    squashed = squash_photo(photo, (20, 20))
+    assert squashed[:, :, :9].max() < 0.1
+    assert squashed[:, :, 11:].min() > 0.9
+    # beside an edge bicubic values overshoot
+    for size in ((20, 20), (80, 320)):
+        squashed = squash_photo(photo, size)
+        assert (squashed.min(), squashed.max()) == (0, 1)
+
+
+def test_squashing_averages_what_becomes_too_fine():
+    stripes = (torch.arange(240) % 2).float().expand(3, 240, 240)
+    assert (squash_photo(stripes, (20, 20)) - 0.5).abs().max() < 0.05
 
 
 def test_crop_cuts_rows_then_columns():
@@ -482,15 +531,15 @@ def test_blob_comes_back_to_its_place(size, place):
 @pytest.mark.parametrize("size", [(300, 451), (451, 300), (61, 93)])
 def test_constant_map_fills_its_box_and_no_more(size):
     _, view = fit_photo(torch.rand(3, *size), network_input((90, 70), 100))
-    laid = lay_back(torch.full((90, 70), 2.5), view, outside=-1)
+    laid = lay_back(torch.full((90, 70), 2.5), view)
     x0, y0, x1, y1 = view.box
-    expected = torch.full(size, -1.0)
+    expected = torch.zeros(size)
     for row in range(size[0]):
         for column in range(size[1]):
             # a pixel belongs to the box that its center lies in
             if x0 < column + 0.5 < x1 and y0 < row + 0.5 < y1:
                 expected[row, column] = 2.5
-    assert expected.unique().tolist() == [-1, 2.5]
+    assert expected.unique().tolist() == [0, 2.5]
     torch.testing.assert_close(laid, expected, rtol=0, atol=1e-5)
 
 
@@ -500,8 +549,8 @@ def test_smooth_photo_comes_back_the_same():
     )
     photo = torch.stack([rows, columns, (3 * rows + 5 * columns).sin() / 2 + 0.5])
     image, view = fit_photo(photo, network_input((224, 224), 256))
-    laid = lay_back(image, view, outside=torch.nan)
-    shown = ~laid.isnan()
+    laid = lay_back(image, view)
+    shown = lay_back(torch.ones(3, 224, 224), view) > 0
     x0, y0, x1, y1 = view.box
     assert shown.sum() / 3 == pytest.approx((x1 - x0) * (y1 - y0), rel=0.02)
     torch.testing.assert_close(laid[shown], photo[shown], rtol=0, atol=0.01)
@@ -539,8 +588,12 @@ def test_map_of_another_size_is_refused(shape):
     ],
 )
 def test_what_is_no_photo_is_refused(photo, got):
-    with pytest.raises(ValueError, match=rf"expected a photo .*{got}"):
-        fit_photo(photo, network_input((20, 24), 30))
+    for call in (
+        lambda: fit_photo(photo, network_input((20, 24), 30)),
+        lambda: squash_photo(photo, (20, 24)),
+    ):
+        with pytest.raises(ValueError, match=rf"expected a photo .*{got}"):
+            call()
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 2_000), (3, 2_000, 1)])
@@ -566,7 +619,8 @@ def test_a_side_of_no_pixels_is_refused():
         resize_photo(torch.zeros(3, 5, 5), 0)
 
 
-def test_a_mask_is_not_laid_back_as_a_map():
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16])
+def test_only_what_is_laid_back_rightly_is_laid_back(dtype):
     view = View((5, 5), (5, 5), 0, 0, (5, 5))
-    with pytest.raises(ValueError, match=r"got torch\.bool"):
-        lay_back(torch.ones(5, 5, dtype=torch.bool), view)
+    with pytest.raises(ValueError, match=f"float32 or float64, got {dtype}"):
+        lay_back(torch.ones(5, 5, dtype=dtype), view)

@@ -6,9 +6,7 @@ import torch
 from torch import nn
 
 from deepinside.class_score import class_score
-from deepinside.images import load_photo, squash_photo
-from deepinside.localization import find_object, find_top_objects, threshold_localization
-from deepinside.measures import iou
+from deepinside.images import load_photo
 from deepinside.object_maps import (
     object_maps,
     stage_names,
@@ -75,24 +73,6 @@ def test_batch_of_photos_of_different_size_equals_the_loop(network, coffee):
         torch.testing.assert_close(one, alone, rtol=1e-3, atol=1e-3)
 
 
-def test_box_is_in_pixels_of_the_photo(network, coffee):
-    box = find_object(network, coffee, "espresso", scales=[1])
-    one = object_maps(network, [coffee], 967, scales=[1])[0]
-    x0, y0, x1, y1 = threshold_localization(one, by_saliency=True).box
-    height, width = coffee.shape[1:]
-    assert box == pytest.approx(
-        (x0 * width / 224, y0 * height / 224, x1 * width / 224, y1 * height / 224)
-    )
-    assert iou(box, (172, 17, 407, 307)) > 0.3
-
-
-def test_top_objects_are_the_top_classes(network, coffee):
-    found = find_top_objects(network, coffee, 2)
-    assert found[0].answer.name == "espresso"
-    assert found[0].answer.score > found[1].answer.score
-    assert found[1].box == find_object(network, coffee, found[1].answer.index)
-
-
 def test_nothing_is_left_in_the_network(network, fitted, coffee):
     before = hooks(network)
     object_maps(network, [coffee], 967, scales=[1])
@@ -127,17 +107,6 @@ def test_bad_options_raise(network, coffee, options, words):
 def test_layers_that_are_none_raise(network, fitted, layers):
     with pytest.raises(ValueError, match="expected names of modules of efficientnet_lite0, got"):
         stage_saliency(network, fitted["coffee"][None], 967, layers)
-
-
-def test_squashed_photo_keeps_all_of_it():
-    photo = torch.zeros(3, 40, 80)
-    photo[:, :, 40:] = 1
-    squashed = squash_photo(photo, (20, 20))
-    assert squashed.shape == (3, 20, 20)
-    assert squashed[:, :, :9].max() < 0.1
-    assert squashed[:, :, 11:].min() > 0.9
-    with pytest.raises(ValueError, match="photo of shape"):
-        squash_photo(photo[0], (20, 20))
 
 
 def test_maps_are_those_of_evaluation_mode(network, fitted):

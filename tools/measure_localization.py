@@ -7,7 +7,6 @@ file that is there. The photos stay where they are.
 """
 
 import argparse
-import csv
 import json
 import warnings
 from pathlib import Path
@@ -15,12 +14,19 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageFile
 from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
 
-from deepinside.images import load_photo, squash_photo
-from deepinside.localization import graph_cut_localization, threshold_localization
-from deepinside.measures import best_iou, mean_interval, paired_interval
+from deepinside.images import Box, load_photo, squash_photo
+from deepinside.localization import (
+    graph_cut_localization,
+    rescaled_box,
+    threshold_localization,
+)
+from deepinside.measures import best_iou, mean_interval, paired_interval, recorded_iou
 from deepinside.networks import Network, load_network
 from deepinside.object_maps import SCALES, object_maps
+from deepinside.rows import write_rows
 from deepinside.saliency import saliency_map, smooth_grad
 
 OUTPUT = (
@@ -53,14 +59,14 @@ def read_photo(path: Path) -> Tensor:
         return load_photo(Image.open(path))
 
 
-def maps_and_boxes(network: Network, photo: Tensor, target: int, seed: int) -> dict[str, tuple]:
+def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> dict[str, Box]:
     """Return the box of each step, in pixels of the squashed photo."""
     generator = torch.Generator().manual_seed(seed)
     image = squash_photo(photo, SIZE)
-    one = saliency_map(network, image[None], target)[0]
+    one_pass = saliency_map(network, image[None], target)[0]
     squared = smooth_grad(network, image[None], target, generator=generator, squared=True)[0]
-    noise = torch.rand(14, 14, generator=generator)
-    noise = torch.nn.functional.interpolate(noise[None, None], size=SIZE, mode="bilinear")[0, 0]
+    noise = torch.rand(1, 1, 14, 14, generator=generator)
+    noise = F.interpolate(noise, size=SIZE, mode="bilinear")[0, 0]
     wrong = int(torch.randint(1000, (1,), generator=generator))
     stages = object_maps(network, [photo], target, scales=[1], mirrored=False)[0]
     mirrored = object_maps(network, [photo], target, scales=[1])[0]
@@ -68,9 +74,9 @@ def maps_and_boxes(network: Network, photo: Tensor, target: int, seed: int) -> d
     other = object_maps(network, [photo], wrong, scales=SCALES)[0]
     found = {
         "random map": threshold_localization(noise),
-        "one pass, GraphCut": graph_cut_localization(image, one),
+        "one pass, GraphCut": graph_cut_localization(image, one_pass),
         "squared SmoothGrad, GraphCut": graph_cut_localization(image, squared),
-        "one pass, Otsu": threshold_localization(one),
+        "one pass, Otsu": threshold_localization(one_pass),
         "stages": threshold_localization(stages),
         "stages, mirrored": threshold_localization(mirrored),
         "stages, mirrored, three sizes": threshold_localization(best),
@@ -78,52 +84,49 @@ def maps_and_boxes(network: Network, photo: Tensor, target: int, seed: int) -> d
         "the same, wrong class": threshold_localization(other, by_saliency=True),
         "the same, GraphCut": graph_cut_localization(image, best, by_saliency=True),
     }
-    return {step: one.box for step, one in found.items()}
+    return {step: localization.box for step, localization in found.items()}
 
 
 def measure(folder: Path) -> None:
     """Write the IoU of each step on each photo."""
     network = load_network()
-    rows, squashed = [], []
-    for i, one in enumerate(json.loads((folder / "boxes.json").read_text("utf-8"))):
-        photo = read_photo(folder / one["file"])
-        height, width = photo.shape[1:]
-        to = (SIZE[1] / width, SIZE[0] / height) * 2
-        true = [tuple(v * s for v, s in zip(b, to, strict=True)) for b in one["boxes_xyxy"]]
-        boxes = maps_and_boxes(network, photo, one["class_index"], i)
-        rows.append({"file": one["file"], "source": one["source"]})
-        rows[-1] |= {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
-        squashed.append(true)
-        print(f"{i + 1} photos", end="\r", flush=True)
-    centers = {side: [best_iou(_center(side), true) for true in squashed] for side in SIDES}
-    best = max(SIDES, key=lambda side: sum(value >= 0.5 for value in centers[side]))
-    for row, value in zip(rows, centers[best], strict=True):
-        row["center box"] = f"{value:.3f}"
-    with OUTPUT.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["file", "source", *STEPS], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    rows, true_boxes = [], []
+    entries = json.loads((folder / "boxes.json").read_text("utf-8"))
+    for i, entry in enumerate(tqdm(entries, unit="photo")):
+        photo = read_photo(folder / entry["file"])
+        true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
+        boxes = boxes_of_steps(network, photo, entry["class_index"], i)
+        overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
+        rows.append({"file": entry["file"], "source": entry["source"]} | overlaps)
+        true_boxes.append(true)
+    centers = {side: [best_iou(_center(side), true) for true in true_boxes] for side in SIDES}
+    best = max(SIDES, key=lambda side: sum(overlap >= 0.5 for overlap in centers[side]))
+    for row, overlap in zip(rows, centers[best], strict=True):
+        row["center box"] = f"{overlap:.3f}"
+    write_rows(OUTPUT, ["file", "source", *STEPS], rows)
 
 
 def report() -> None:
     """Print the share of photos with an IoU of at least 0.5, and what each step adds."""
-    with OUTPUT.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = recorded_iou()
     for source in ("all", *sorted({row["source"] for row in rows})):
         chosen = [row for row in rows if source in ("all", row["source"])]
         print(f"\n{source}, {len(chosen)} photos")
         for step, before in STEPS.items():
-            hits = [float(float(row[step]) >= 0.5) for row in chosen]
+            hits = _hits(chosen, step)
             line = "{:.0%} ({:.0%} to {:.0%})".format(*mean_interval(hits, generator=_seeded()))
             if before:
-                earlier = [float(float(row[before]) >= 0.5) for row in chosen]
-                gain = paired_interval(hits, earlier, generator=_seeded())
-                points = "{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * one for one in gain))
+                gain = paired_interval(hits, _hits(chosen, before), generator=_seeded())
+                points = "{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * share for share in gain))
                 line += f"; {points} points against {before}"
             print(f"{step:30s} {line}")
 
 
-def _center(side: float) -> tuple[float, ...]:
+def _hits(rows: list[dict[str, str]], step: str) -> list[float]:
+    return [float(float(row[step]) >= 0.5) for row in rows]
+
+
+def _center(side: float) -> Box:
     margin = (1 - side) / 2
     return (margin * SIZE[1], margin * SIZE[0], (1 - margin) * SIZE[1], (1 - margin) * SIZE[0])
 

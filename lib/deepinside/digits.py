@@ -38,10 +38,7 @@ def load_digits() -> Digits:
     """
     with np.load(_DATA / "digits_sample.npz") as archive:
         images, labels = archive["images"], archive["labels"]
-    return Digits(
-        torch.from_numpy(images).float().div(255).unsqueeze(1),
-        torch.from_numpy(labels).long(),
-    )
+    return Digits(torch.from_numpy(images).float()[:, None] / 255, torch.from_numpy(labels).long())
 
 
 class Cluttered(NamedTuple):
@@ -52,15 +49,8 @@ class Cluttered(NamedTuple):
     boxes: Tensor
 
 
-def place_in_clutter(
-    digits: Digits,
-    count: int,
-    *,
-    generator: torch.Generator,
-    side: int = CLUTTERED_SIDE,
-    fragments: int = 10,
-) -> Cluttered:
-    """Return `count` of the digits, each on a canvas among fragments of other digits.
+def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) -> Cluttered:
+    """Return `count` of the digits, each on a canvas among ten fragments of other digits.
 
     A fragment is 9 x 9 pixels cut from any digit's middle: strokes like those of the
     digit, but no digit (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and
@@ -69,21 +59,21 @@ def place_in_clutter(
     Returns
     -------
     Cluttered
-        `images` (count, 1, side, side), `labels` (count,), and `boxes` (count, 4),
-        half-open around the pixels of the digit of at least 0.5.
+        `images` (count, 1, 64, 64), `labels` (count,), and `boxes` (count, 4), half-open
+        around the pixels of the digit of at least 0.5.
     """
 
     def draw(high: int, *size: int) -> list:
         return torch.randint(high, size, generator=generator).tolist()
 
-    images, boxes = torch.zeros(count, 1, side, side), []
+    images, boxes = torch.zeros(count, 1, CLUTTERED_SIDE, CLUTTERED_SIDE), []
     chosen = draw(len(digits.images), count)
-    for canvas, one in zip(images, chosen, strict=True):
-        others, corners = draw(len(digits.images), fragments), draw(side - 9, fragments, 2)
-        for other, (y, x), (v, u) in zip(others, corners, draw(8, fragments, 2), strict=True):
-            cut = digits.images[other][:, 6 + v : 15 + v, 6 + u : 15 + u]
-            canvas[:, y : y + 9, x : x + 9] = cut
-        (y, x), digit = draw(side - 28, 2), digits.images[one]
+    for canvas, digit in zip(images, digits.images[chosen], strict=True):
+        sources = digits.images[draw(len(digits.images), 10)]
+        corners, cuts = draw(CLUTTERED_SIDE - 9, 10, 2), draw(8, 10, 2)
+        for source, (y, x), (v, u) in zip(sources, corners, cuts, strict=True):
+            canvas[:, y : y + 9, x : x + 9] = source[:, 6 + v : 15 + v, 6 + u : 15 + u]
+        y, x = draw(CLUTTERED_SIDE - 28, 2)
         place = canvas[:, y : y + 28, x : x + 28]
         rows, columns = torch.where(digit[0] >= 0.5)
         top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
@@ -146,8 +136,8 @@ def digits_layers() -> nn.Sequential:
         nn.Linear(128, 10),
     )
     for layer in layers[:-1]:
-        if hasattr(layer, "bias"):
-            nn.init.constant_(layer.bias, 0.25)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.constant_(layer.get_parameter("bias"), 0.25)
     return layers
 
 

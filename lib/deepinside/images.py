@@ -19,10 +19,12 @@ import numpy as np
 import skimage.data
 import torch
 from PIL import Image, ImageOps
+from skimage.util import img_as_float64
 from torch import Tensor
 from torch.nn import functional as F
 
 MAX_PIXELS = 50_000_000
+_FLOATS = (torch.float32, torch.float64)
 # half-open (x0, y0, x1, y1), in pixels
 Box = tuple[float, float, float, float]
 
@@ -35,30 +37,27 @@ class Credit(NamedTuple):
     terms: str
 
 
-class _Shipped(NamedTuple):
-    read: Callable[[], np.ndarray]
-    credit: Credit
-
-
-_PHOTOS = {
-    "astronaut": _Shipped(
-        skimage.data.astronaut, Credit("Eileen Collins, astronaut", "NASA", "public domain")
+# name: how it is read, and its credit
+_PHOTOS: dict[str, tuple[Callable[[], np.ndarray], Credit]] = {
+    "astronaut": (
+        skimage.data.astronaut,
+        Credit("Eileen Collins, astronaut", "NASA", "public domain"),
     ),
-    "camera": _Shipped(skimage.data.camera, Credit("A photographer (gray)", "Lav Varshney", "CC0")),
-    "cat": _Shipped(skimage.data.chelsea, Credit("Chelsea the cat", "Stéfan van der Walt", "CC0")),
-    "clock": _Shipped(
+    "camera": (skimage.data.camera, Credit("A photographer (gray)", "Lav Varshney", "CC0")),
+    "cat": (skimage.data.chelsea, Credit("Chelsea the cat", "Stéfan van der Walt", "CC0")),
+    "clock": (
         skimage.data.clock,
         Credit("A wall clock, blurred (gray)", "Stéfan van der Walt", "public domain"),
     ),
-    "coffee": _Shipped(
+    "coffee": (
         skimage.data.coffee,
         Credit("A cup of coffee, Pikolo Espresso Bar", "Rachel Michetti", "CC0"),
     ),
-    "coins": _Shipped(
+    "coins": (
         skimage.data.coins,
         Credit("Coins from Pompeii (gray)", "Brooklyn Museum", "no known restrictions"),
     ),
-    "motorcycle": _Shipped(
+    "motorcycle": (
         lambda: skimage.data.stereo_motorcycle()[0],
         Credit(
             "Motorcycle, left view, Middlebury stereo data 2014",
@@ -66,9 +65,7 @@ _PHOTOS = {
             "published for research, with a citation (Scharstein et al., 2014)",
         ),
     ),
-    "rocket": _Shipped(
-        skimage.data.rocket, Credit("Falcon 9 carrying DSCOVR", "SpaceX", "public domain")
-    ),
+    "rocket": (skimage.data.rocket, Credit("Falcon 9 carrying DSCOVR", "SpaceX", "public domain")),
 }
 
 
@@ -120,7 +117,7 @@ def photo_credit(name: str) -> Credit:
     """Return title, author and terms of a photo that `load_photo` knows by name."""
     if name not in _PHOTOS:
         raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {name!r}")
-    return _PHOTOS[name].credit
+    return _PHOTOS[name][1]
 
 
 def photo_boxes(name: str) -> dict[str, Box]:
@@ -130,27 +127,24 @@ def photo_boxes(name: str) -> dict[str, Box]:
     """
     photo_credit(name)
     with (Path(__file__).parent / "data" / "boxes.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["file"] == name]
-    sides = ("x0", "y0", "x1", "y1")
-    return {row["label"]: tuple(float(row[side]) for side in sides) for row in rows}
+        rows = [row for row in csv.reader(file) if row[0] == name]
+    return {
+        label: (float(x0), float(y0), float(x1), float(y1)) for _, label, x0, y0, x1, y1 in rows
+    }
 
 
-def load_photo(
-    source: str | PathLike | bytes | Image.Image | np.ndarray, *, max_pixels: int = MAX_PIXELS
-) -> Tensor:
+def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Tensor:
     """Return a photo as it is meant to be seen: RGB in [0, 1], (3, H, W), float32.
 
     The rotation noted by the camera (EXIF) is applied, gray becomes RGB, transparent
-    parts show white, 16-bit values keep their precision where the file is gray.
+    parts show white, 16-bit values keep their precision where the file is gray. A picture
+    of more than `MAX_PIXELS` is refused before it is decoded.
 
     Parameters
     ----------
     source : str, path, bytes, PIL image or array
         The name of a shipped photo (`photo_names`), a file, a file's content, or an array
         (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float in [0, 1].
-    max_pixels : int
-        A larger picture is refused before it is decoded; Pillow's own limit of 179
-        million pixels holds as well.
 
     Raises
     ------
@@ -160,28 +154,41 @@ def load_photo(
         If a path leads nowhere.
     """
     if isinstance(source, str) and source in _PHOTOS:
-        source = _PHOTOS[source].read()
+        return _from_array(_PHOTOS[source][0]())
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the picture", max_pixels)
+        return _from_pil(source, "the picture")
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(source), f"{len(source)} bytes", max_pixels)
-    if isinstance(source, str | PathLike):
-        path = Path(source)
-        if not path.is_file():
-            if isinstance(source, str) and path.name == source and not path.suffix:
-                nearest = difflib.get_close_matches(source, _PHOTOS, n=3) or list(_PHOTOS)
-                raise ValueError(
-                    f"expected the name of a photo or a file, got {source!r}; the nearest "
-                    f"names are {', '.join(nearest)}"
-                )
-            raise FileNotFoundError(f"expected a picture file, found none at {source}")
-        return _from_file(path, str(source), max_pixels)
-    raise ValueError(
-        f"expected a photo's name, a path, bytes, a PIL image or a NumPy array, "
-        f"got {type(source).__name__}"
-    )
+        return _from_file(io.BytesIO(source), f"{len(source)} bytes")
+    if not isinstance(source, str | PathLike):
+        raise ValueError(
+            f"expected a photo's name, a path, bytes, a PIL image or a NumPy array, "
+            f"got {type(source).__name__}"
+        )
+    path = Path(source)
+    if path.is_file():
+        return _from_file(path, str(source))
+    if isinstance(source, str) and path.name == source and not path.suffix:
+        nearest = difflib.get_close_matches(source, _PHOTOS, n=3) or list(_PHOTOS)
+        raise ValueError(
+            f"expected the name of a photo or a file, got {source!r}; the nearest "
+            f"names are {', '.join(nearest)}"
+        )
+    raise FileNotFoundError(f"expected a picture file, found none at {source}")
+
+
+def check_photo(photo: Tensor) -> None:
+    """Raise a ValueError unless `photo` is a tensor (3, H, W) of floats in [0, 1]."""
+    if not isinstance(photo, Tensor):
+        raise ValueError(f"expected a photo as a tensor (3, H, W), got {type(photo).__name__}")
+    if photo.ndim != 3 or photo.shape[0] != 3 or 0 in photo.shape:
+        raise ValueError(f"expected a photo of shape (3, H, W), got {tuple(photo.shape)}")
+    if photo.dtype not in _FLOATS:
+        raise ValueError(f"expected a photo of float32 or float64, got {photo.dtype}")
+    low, high = photo.min().item(), photo.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")
 
 
 def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bilinear") -> Tensor:
@@ -192,7 +199,7 @@ def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bili
     ValueError
         If `photo` is not (3, H, W) in [0, 1], or the result exceeds `MAX_PIXELS`.
     """
-    _check_photo(photo)
+    check_photo(photo)
     if shorter_side < 1:
         raise ValueError(f"expected a shorter side of at least 1 pixel, got {shorter_side}")
     height, width = photo.shape[1:]
@@ -204,10 +211,7 @@ def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bili
             f"expected a photo less long: {width} x {height} pixels become "
             f"{size[1]} x {size[0]}, over {MAX_PIXELS:,}"
         )
-    resized = F.interpolate(
-        photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
-    )[0]
-    return resized.clamp(0, 1)
+    return squash_photo(photo, size, interpolation=interpolation)
 
 
 def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
@@ -226,7 +230,7 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     (height, width), (h, w) = resized.shape[1:], network.input_size
     top, left = round((height - h) / 2), round((width - w) / 2)
-    view = View(tuple(photo.shape[1:]), (height, width), top, left, (h, w))
+    view = View((photo.shape[1], photo.shape[2]), (height, width), top, left, (h, w))
     return crop(resized, view), view
 
 
@@ -238,7 +242,7 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
     ValueError
         If `photo` is not (3, H, W) in [0, 1].
     """
-    _check_photo(photo)
+    check_photo(photo)
     squashed = F.interpolate(
         photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
     )[0]
@@ -251,11 +255,11 @@ def crop(resized: Tensor, view: View) -> Tensor:
     return resized[..., top : top + h, left : left + w]
 
 
-def lay_back(values: Tensor, view: View, *, outside: float = 0.0) -> Tensor:
+def lay_back(values: Tensor, view: View) -> Tensor:
     """Return values of a crop's pixels, placed where they belong in the original photo.
 
-    Bilinear between the crop's pixels. Maps keep their values (they are not rescaled
-    by the area of a pixel).
+    Bilinear between the crop's pixels, 0 where the crop shows nothing of the photo. Maps keep
+    their values (they are not rescaled by the area of a pixel).
 
     Parameters
     ----------
@@ -263,16 +267,19 @@ def lay_back(values: Tensor, view: View, *, outside: float = 0.0) -> Tensor:
         (..., h, w), a map or an image of the size that `view` names.
     view : View
         Where the crop lies, from `fit_photo`.
-    outside : float
-        The value of the photo's pixels that the crop does not show.
 
     Returns
     -------
     Tensor
         (..., H, W), of the photo's size.
+
+    Raises
+    ------
+    ValueError
+        If the values are not of the view's size, or not float32 or float64.
     """
-    if not values.is_floating_point():
-        raise ValueError(f"expected values of a floating-point type, got {values.dtype}")
+    if values.dtype not in _FLOATS:
+        raise ValueError(f"expected values of float32 or float64, got {values.dtype}")
     if tuple(values.shape[-2:]) != view.size:
         raise ValueError(
             f"expected values of shape (..., {view.size[0]}, {view.size[1]}), "
@@ -281,8 +288,7 @@ def lay_back(values: Tensor, view: View, *, outside: float = 0.0) -> Tensor:
     grid, inside = _crop_coordinates(view, values)
     layers = values.reshape(1, -1, *view.size)
     laid = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
-    laid = torch.where(inside, laid, outside)
-    return laid.reshape(*values.shape[:-2], *view.photo_size)
+    return torch.where(inside, laid, 0.0).reshape(*values.shape[:-2], *view.photo_size)
 
 
 def _crop_coordinates(view: View, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -296,44 +302,25 @@ def _crop_coordinates(view: View, like: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x, y], dim=-1)[None], (x.abs() <= 1) & (y.abs() <= 1)
 
 
-def _check_photo(photo: Tensor) -> None:
-    if not isinstance(photo, Tensor):
-        raise ValueError(f"expected a photo as a tensor (3, H, W), got {type(photo).__name__}")
-    if photo.ndim != 3 or photo.shape[0] != 3 or 0 in photo.shape:
-        raise ValueError(f"expected a photo of shape (3, H, W), got {tuple(photo.shape)}")
-    if photo.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"expected a photo of float32 or float64, got {photo.dtype}")
-    low, high = photo.min().item(), photo.max().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise ValueError(
-            f"expected at most {max_pixels:,} pixels, got {width} x {height} = {width * height:,}"
-        )
-
-
-def _from_file(file: Path | io.BytesIO, what: str, max_pixels: int) -> Tensor:
+def _from_file(file: Path | io.BytesIO, what: str) -> Tensor:
     try:
         with warnings.catch_warnings():
             # of large or damaged pictures, of which a ValueError tells below
             warnings.simplefilter("ignore")
             with Image.open(file) as picture:
-                return _from_pil(picture, what, max_pixels)
+                return _from_pil(picture, what)
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"expected a picture, got {what} of no known picture format") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"expected at most {max_pixels:,} pixels: {error}") from error
+        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels: {error}") from error
     except OSError as error:
         if error.errno is not None:  # of the disk, not of the picture
             raise
         raise ValueError(f"expected a whole picture, but {what} ends early: {error}") from error
 
 
-def _from_pil(picture: Image.Image, what: str, max_pixels: int) -> Tensor:
-    _check_size(*picture.size, max_pixels)
+def _from_pil(picture: Image.Image, what: str) -> Tensor:
+    _check_size(*picture.size)
     try:
         picture.load()
         upright = ImageOps.exif_transpose(picture)
@@ -343,41 +330,38 @@ def _from_pil(picture: Image.Image, what: str, max_pixels: int) -> Tensor:
         values = np.asarray(upright)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"expected 16-bit values, got {values.min()} to {values.max()}")
-        return _from_array(values.astype(np.uint16), max_pixels)
-    if upright.mode == "F":
-        return _from_array(np.asarray(upright), max_pixels)
-    has_alpha = upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info
-    return _from_array(np.asarray(upright.convert("RGBA" if has_alpha else "RGB")), max_pixels)
+        return _from_array(values.astype(np.uint16))
+    if upright.mode != "F":
+        alphas = ("LA", "PA", "RGBA", "La", "RGBa")
+        has_alpha = upright.mode in alphas or "transparency" in upright.info
+        upright = upright.convert("RGBA" if has_alpha else "RGB")
+    return _from_array(np.asarray(upright))
 
 
-def _from_array(array: np.ndarray, max_pixels: int) -> Tensor:
+def _from_array(array: np.ndarray) -> Tensor:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
         raise ValueError(
             f"expected an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
             f"got {array.shape}"
         )
-    _check_size(array.shape[1], array.shape[0], max_pixels)
-    values = torch.from_numpy(_unit_range(array)).reshape(*array.shape[:2], channels)
+    _check_size(array.shape[1], array.shape[0])
+    if not issubclass(array.dtype.type, np.uint8 | np.uint16 | np.bool_ | np.floating):
+        raise ValueError(f"expected uint8, uint16, bool or float values, got {array.dtype}")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and (high <= 1 or array.dtype.kind == "u")):
+        raise ValueError(f"expected {array.dtype} values in [0, 1], got {low:.6g} to {high:.6g}")
+    # by way of float64, as img_as_float32 is off by a rounding error for half of the values
+    unit = img_as_float64(array).astype(np.float32)
+    values = torch.from_numpy(unit).reshape(*array.shape[:2], channels)
     if channels == 4:
         color, alpha = values[..., :3], values[..., 3:]
         values = color * alpha + (1 - alpha)
     return values.permute(2, 0, 1).expand(3, -1, -1).contiguous()
 
 
-def _unit_range(array: np.ndarray) -> np.ndarray:
-    """Return float32 values in [0, 1]."""
-    whites = {"b": 1, "u1": 255, "u2": 65535}
-    kind = array.dtype.kind if array.dtype.kind == "b" else array.dtype.str[1:]
-    if array.dtype.kind == "f":
-        white = 1
-    elif kind in whites:
-        white = whites[kind]
-    else:
-        raise ValueError(f"expected uint8, uint16, bool or float values, got {array.dtype}")
-    low, high = array.min(), array.max()
-    if not (low >= 0 and high <= white):
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
         raise ValueError(
-            f"expected {array.dtype} values in [0, {white}], got {low:.6g} to {high:.6g}"
+            f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height} = {width * height:,}"
         )
-    return (array / np.float64(white)).astype(np.float32)

@@ -7,15 +7,15 @@ value an image, of which `deepinside.measures` gives the mean and its interval.
 """
 
 import copy
-import math
 
 import torch
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from deepinside.class_score import Target, class_probability, target_classes
 
 _IMAGES_A_PASS = 16
+_LAYERS = (nn.Conv2d, nn.Linear)
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
@@ -39,16 +39,13 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
             f"expected maps of one shape (N, ...), got {tuple(maps.shape)} and "
             f"{tuple(others.shape)}"
         )
-    ranks = []
-    for values in (maps, others):
-        flat = values.detach().flatten(1).double().cpu()
-        low, high = flat.aminmax(dim=1)
+    pair = [values.detach().flatten(1).cpu() for values in (maps, others)]
+    for values in pair:
+        low, high = values.aminmax(dim=1)
         if not (low < high).all():
             raise ValueError("expected finite maps with an order of pixels, got one value all over")
-        centered = torch.from_numpy(rankdata(flat.numpy(), axis=1))
-        centered = centered - centered.mean(1, keepdim=True)
-        ranks.append(centered / centered.norm(dim=1, keepdim=True))
-    return (ranks[0] * ranks[1]).sum(1)
+    images = zip(*(values.numpy() for values in pair), strict=True)
+    return torch.tensor([spearmanr(*image).statistic for image in images], dtype=torch.float64)
 
 
 def layers_top_down(network: nn.Module) -> list[str]:
@@ -57,9 +54,7 @@ def layers_top_down(network: nn.Module) -> list[str]:
     In the reverse of the order in which the network registers them, which in networks of
     one path is that of the forward pass.
     """
-    kinds = nn.Conv2d | nn.Linear
-    names = [name for name, module in network.named_modules() if isinstance(module, kinds)]
-    return names[::-1]
+    return [name for name, layer in network.named_modules() if isinstance(layer, _LAYERS)][::-1]
 
 
 def randomize_layers(
@@ -82,8 +77,11 @@ def randomize_layers(
     with torch.no_grad():
         for name in names:
             layer = randomized.get_submodule(name)
-            drawn = torch.randn(layer.weight.shape, generator=generator, device=generator.device)
-            layer.weight.copy_(drawn * math.sqrt(2 / layer.weight[0].numel()))
+            assert isinstance(layer, _LAYERS)
+            # drawn on the generator's device, so that a run repeats on any device
+            drawn = torch.empty(layer.weight.shape, device=generator.device)
+            nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
+            layer.weight.copy_(drawn)
             if layer.bias is not None:
                 layer.bias.zero_()
     return randomized
@@ -158,9 +156,9 @@ def change_one_pixel(
     count, _, height, width = images.shape
     places = torch.randint(height * width, (count,), generator=generator, device=generator.device)
     rows, columns = places.cpu() // width, places.cpu() % width
-    changed, every = images.detach().clone(), torch.arange(count)
-    pixels = changed[every, :, rows, columns]
-    changed[every, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
+    changed, each = images.detach().clone(), torch.arange(count)
+    pixels = changed[each, :, rows, columns]
+    changed[each, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
     return changed, torch.stack([rows, columns], 1)
 
 
@@ -178,18 +176,18 @@ def _curve(
     if steps < 1:
         raise ValueError(f"expected at least 1 step, got {steps}")
     classes = target_classes(network, images, target)
-    expected = (len(images), *images.shape[2:])
-    if maps.shape != expected:
-        raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}")
-    replacement = replacement.expand_as(images)
+    if maps.shape != images[:, 0].shape:
+        expected, got = tuple(images[:, 0].shape), tuple(maps.shape)
+        raise ValueError(f"expected maps of shape {expected}, got {got}")
+    starts, ends = images, replacement.expand_as(images)
+    if inserted:
+        starts, ends = ends, starts
     # each pixel's place in the order, 0 for the highest
-    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
-    place = order.argsort(1).view(expected)
+    places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
+    counts = torch.arange(steps + 1, device=maps.device) * places.shape[1] / steps
     curves = []
-    for image, other, one, c in zip(images, replacement, place, classes.tolist(), strict=True):
-        counts = torch.arange(steps + 1, device=one.device) * one.numel() / steps
-        gone = (one < counts[:, None, None])[:, None]
-        start, end = (other, image) if inserted else (image, other)
-        parts = torch.where(gone, end, start).split(_IMAGES_A_PASS)
+    for start, end, place, c in zip(starts, ends, places, classes.tolist(), strict=True):
+        changed = (place < counts[:, None]).view(-1, 1, *start.shape[1:])
+        parts = torch.where(changed, end, start).split(_IMAGES_A_PASS)
         curves.append(torch.cat([class_probability(network, part, c) for part in parts]))
     return torch.stack(curves)

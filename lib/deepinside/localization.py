@@ -1,12 +1,14 @@
-"""Localization: from a saliency map to a mask and a box (paper §3.2). Arrays only.
+"""Localization: from a class, or from a saliency map, to a mask and a box (paper §3.2).
 
-The plain way: pixels above a threshold are the object. The paper's way: the largest and
-the smallest values of the map are *seeds* of object and background, a color model is
-fitted to each (a Gaussian mixture), and GraphCut decides about all other pixels. Either
-way the answer is one connected component of the mask, and its bounding box.
+`find_object` does all of it. Its steps from a map to a box know nothing of networks. The
+plain way: pixels above a threshold are the object. The paper's way: the largest and the
+smallest values of the map are *seeds* of object and background, a color model is fitted
+to each (a Gaussian mixture), and GraphCut decides about all other pixels. Either way the
+answer is one connected component of the mask, and its bounding box.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
@@ -15,13 +17,16 @@ import torch
 from torch import Tensor
 
 from deepinside.class_score import ClassScore, top_classes
-from deepinside.images import Box, squash_photo
+from deepinside.images import Box, check_photo, squash_photo
 from deepinside.networks import Network
 from deepinside.object_maps import SCALES, object_maps
 
+# a longer photo is cut at this size, in pixels, and the mask enlarged
+_LONGER_SIDE = 250
 # Gaussians a color model has in OpenCV, and the parameters of each
 _GAUSSIANS = 5
 _PARAMETERS = 13
+_NO_RECTANGLE = (0, 0, 0, 0)
 
 
 class Found(NamedTuple):
@@ -40,9 +45,8 @@ def find_object(
 ) -> Box:
     """Return the box of a class's object, half-open, in pixels of the photo.
 
-    The whole photo is squashed to the network's input; of the pixels of its object map
-    above Otsu's threshold the component with most saliency is the object. Paper §3.2,
-    chapter *Localization without boxes*.
+    The whole photo is squashed to the network's input, and its object map read by
+    `object_box`. Paper §3.2, chapter *Localization without boxes*.
 
     Parameters
     ----------
@@ -60,19 +64,49 @@ def find_object(
     ValueError
         If the photo or the class is none, or the map is flat.
     """
-    one = object_maps(network, [photo], target, scales=scales)[0]
-    found = threshold_localization(one, by_saliency=True)
-    return rescaled_box(found.box, tuple(one.shape), tuple(photo.shape[1:]))
+    saliency = object_maps(network, [photo], target, scales=scales)[0]
+    return object_box(saliency, photo.shape[1:])
 
 
-def find_top_objects(network: Network, photo: Tensor, count: int = 5) -> list[Found]:
+def find_top_objects(
+    network: Network, photo: Tensor, count: int = 5, *, scales: Sequence[float] = SCALES
+) -> list[Found]:
     """Return the classes of the highest scores, best first, each with its own box.
 
     The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
     """
     image = squash_photo(photo, network.input_size, interpolation=network.interpolation)
-    answers = top_classes(network, image[None].to(next(network.parameters()).device), count)[0]
-    return [Found(one, find_object(network, photo, one.index)) for one in answers]
+    device = next(network.parameters()).device
+    answers = top_classes(network, image[None].to(device), count)[0]
+    classes = [answer.index for answer in answers]
+    maps = object_maps(network, [photo] * count, classes, scales=scales)
+    boxes = [object_box(saliency, photo.shape[1:]) for saliency in maps]
+    return [Found(*pair) for pair in zip(answers, boxes, strict=True)]
+
+
+def object_box(saliency: Tensor, photo_size: Sequence[int]) -> Box:
+    """Return the box that an object map gives, half-open, in pixels of its photo.
+
+    Of the pixels above Otsu's threshold that of the component with most saliency.
+
+    Parameters
+    ----------
+    saliency : Tensor
+        (h, w), at least 0, of the whole photo.
+    photo_size : sequence of int
+        (height, width) of the photo.
+    """
+    box = threshold_localization(saliency, by_saliency=True).box
+    return rescaled_box(box, saliency.shape, photo_size)
+
+
+def rescaled_box(box: Box, size: Sequence[int], photo_size: Sequence[int]) -> Box:
+    """Return a box of a picture of `size` in pixels of the same picture at `photo_size`.
+
+    Sizes are (height, width).
+    """
+    x, y = photo_size[1] / size[1], photo_size[0] / size[0]
+    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 class Localization(NamedTuple):
@@ -129,12 +163,12 @@ def threshold_localization(
     if share_of_maximum is not None:
         threshold = _checked_share(share_of_maximum, "share of the maximum") * values.max()
     elif quantile is not None:
-        threshold = _quantile(values, _checked_share(quantile, "quantile"))
+        threshold = float(np.quantile(values, _checked_share(quantile, "quantile")))
     else:
         threshold = otsu_threshold(saliency)
     foreground = values > threshold
-    mask, box = _component(foreground, values if by_saliency else None)
-    return _localization(box, mask, foreground, foreground, ~foreground)
+    mask = _component(foreground, values if by_saliency else None)
+    return _localization(mask, foreground, foreground, ~foreground)
 
 
 def graph_cut_localization(
@@ -143,15 +177,12 @@ def graph_cut_localization(
     *,
     object_quantile: float = 0.95,
     background_quantile: float = 0.30,
-    rounds: int = 1,
     by_saliency: bool = False,
-    longer_side: int = 250,
 ) -> Localization:
     """Return the object as GraphCut separates it by color. Paper §3.2.
 
-    With one round the color models are those of the seeds, as in the paper. Each further
-    round fits them again to the mask that was found and cuts once more: GrabCut (Rother
-    et al., 2004).
+    The color models are those of the seeds, and the photo is cut once. GrabCut (Rother et
+    al., 2004) would fit them again to what was found, and cut again.
 
     Parameters
     ----------
@@ -160,12 +191,8 @@ def graph_cut_localization(
     object_quantile, background_quantile : float
         Pixels above the one are seeds of the object, those not above the other of the
         background.
-    rounds : int
-        Cuts.
     by_saliency : bool
         Of the components take the one that holds most saliency, not most pixels.
-    longer_side : int
-        A longer photo is cut at this size, in pixels, and the mask enlarged.
 
     Raises
     ------
@@ -173,25 +200,39 @@ def graph_cut_localization(
         If shapes, ranges or parameters do not fit, or there is no object.
     """
     values = _checked_map(saliency)
-    _check_photo(photo, values.shape)
+    check_photo(photo)
+    if photo.shape[1:] != saliency.shape:
+        expected, got = (3, *saliency.shape), tuple(photo.shape)
+        raise ValueError(f"expected a photo of the map's size, {expected}, got {got}")
     high = _checked_share(object_quantile, "quantile of the object")
     low = _checked_share(background_quantile, "quantile of the background")
-    if not low <= high or rounds < 1 or longer_side < 8:
-        raise ValueError(
-            f"expected background_quantile <= object_quantile, rounds >= 1 and longer_side >= 8; "
-            f"got {low}, {high}, {rounds} and {longer_side}"
-        )
-    pixels = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    scale = min(1.0, longer_side / max(values.shape))
-    size = tuple(max(1, round(length * scale)) for length in reversed(values.shape))
-    pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    if low > high:
+        raise ValueError(f"expected background_quantile <= object_quantile, got {low} and {high}")
+    height, width = values.shape
+    scale = min(1.0, _LONGER_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    whole = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    pixels = cv2.resize(np.ascontiguousarray(whole), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    object_seeds = small > _quantile(small, high)
-    background_seeds = small <= _quantile(small, low)
-    cut = _graph_cut(pixels, object_seeds, background_seeds, rounds)
-    mask, _ = _component(cut, small if by_saliency else None)
-    full = [_enlarged(one, values.shape) for one in (mask, cut, object_seeds, background_seeds)]
-    return _localization(_bounding_box(full[0]), *full)
+    object_seeds = small > float(np.quantile(small, high))
+    background_seeds = small <= float(np.quantile(small, low))
+    for name, seeds in (("object", object_seeds), ("background", background_seeds)):
+        if seeds.sum() < _GAUSSIANS:
+            raise ValueError(
+                f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}: "
+                f"a map with too few different values?"
+            )
+    # OpenCV draws the first means of the mixtures from a generator that each thread has one
+    # of: in a thread of its own the cut repeats, and the caller's generator stays as it is
+    with ThreadPoolExecutor(1) as executor:
+        cut = executor.submit(_graph_cut, pixels, object_seeds, background_seeds).result()
+    mask = _component(cut, small if by_saliency else None)
+    return _localization(
+        *(
+            cv2.resize(part.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+            for part in (mask, cut, object_seeds, background_seeds)
+        )
+    )
 
 
 def otsu_threshold(saliency: Tensor) -> float:
@@ -212,70 +253,36 @@ def otsu_threshold(saliency: Tensor) -> float:
     return float(low + (level + 0.5) * (high - low) / 255)
 
 
-def rescaled_box(box: Box, size: tuple[int, int], photo_size: tuple[int, int]) -> Box:
-    """Return a box of a picture of `size` in pixels of the same picture at `photo_size`.
-
-    Sizes are (height, width).
-    """
-    x, y = photo_size[1] / size[1], photo_size[0] / size[0]
-    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-
-
 def _graph_cut(
-    pixels: np.ndarray, object_seeds: np.ndarray, background_seeds: np.ndarray, rounds: int
+    pixels: np.ndarray, object_seeds: np.ndarray, background_seeds: np.ndarray
 ) -> np.ndarray:
-    for name, seeds in (("object", object_seeds), ("background", background_seeds)):
-        if seeds.sum() < _GAUSSIANS:
-            raise ValueError(
-                f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}: "
-                f"a map with too few different values?"
-            )
     labels = np.full(object_seeds.shape, cv2.GC_PR_BGD, np.uint8)
     labels[background_seeds], labels[object_seeds] = cv2.GC_BGD, cv2.GC_FGD
-    # OpenCV draws the first means of the mixtures from a generator of its own
-    cv2.setRNGSeed(0)
     seeds = object_seeds | background_seeds
     background, foreground = np.zeros((2, 1, _GAUSSIANS * _PARAMETERS))
+    models = (_NO_RECTANGLE, background, foreground, 1)
+    cv2.setRNGSeed(0)
     # the color models are fitted to a picture of the seeds alone ...
-    cv2.grabCut(
-        np.ascontiguousarray(pixels[seeds][None]),
-        np.ascontiguousarray(labels[seeds][None]),
-        None, background, foreground, 1, cv2.GC_INIT_WITH_MASK,
-    )  # fmt: skip
-    # ... and stay as they are in the first cut
-    cv2.grabCut(pixels, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    if rounds > 1:
-        cv2.grabCut(pixels, labels, None, background, foreground, rounds - 1, cv2.GC_EVAL)
+    cv2.grabCut(pixels[seeds][None], labels[seeds][None], *models, cv2.GC_INIT_WITH_MASK)
+    # ... and stay as they are in the cut
+    cv2.grabCut(pixels, labels, *models, cv2.GC_EVAL_FREEZE_MODEL)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def _component(foreground: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, Box]:
-    """Return the largest component, or that of the largest sum of weights, and its box."""
+def _component(foreground: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return the largest component, or that of the largest sum of weights."""
     count, labels = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
     if count < 2:
         raise ValueError("no object found: no pixel is above the threshold")
     flat = None if weights is None else weights.ravel()
     sums = np.bincount(labels.ravel(), flat, minlength=count)
-    mask = labels == 1 + sums[1:].argmax()
-    return mask, _bounding_box(mask)
+    return labels == 1 + sums[1:].argmax()
 
 
-def _bounding_box(mask: np.ndarray) -> Box:
+def _localization(mask: np.ndarray, *others: np.ndarray) -> Localization:
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return (x, y, x + width, y + height)
-
-
-def _enlarged(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    size = tuple(reversed(shape))
-    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _localization(box: Box, *masks: np.ndarray) -> Localization:
-    return Localization(box, *(torch.from_numpy(mask) for mask in masks))
-
-
-def _quantile(values: np.ndarray, q: float) -> float:
-    return float(np.quantile(values, q))
+    masks = [torch.from_numpy(part) for part in (mask, *others)]
+    return Localization((x, y, x + width, y + height), *masks)
 
 
 def _checked_map(saliency: Tensor) -> np.ndarray:
@@ -297,12 +304,3 @@ def _checked_share(value: float, what: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"expected a {what} from 0 to 1, got {value}")
     return value
-
-
-def _check_photo(photo: Tensor, shape: tuple[int, int]) -> None:
-    if not isinstance(photo, Tensor) or tuple(photo.shape) != (3, *shape):
-        got = tuple(photo.shape) if isinstance(photo, Tensor) else type(photo).__name__
-        raise ValueError(f"expected a photo of the map's size, {(3, *shape)}, got {got}")
-    low, high = photo.min().item(), photo.max().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")

@@ -6,16 +6,22 @@ replacement, and the measure is taken of each draw. Chapter *Localization withou
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.stats import bootstrap
 from torch import Tensor
 
 from deepinside.images import Box
 
-# drawn indices held at once
+# how far from a box the pointing game still counts as a hit, in pixels
+_TOLERANCE = 15
+_DRAWS = 10_000
+# drawn values held at once
 _AT_ONCE = 2_000_000
 
 
@@ -35,11 +41,11 @@ def iou(box: Box, other: Box) -> float:
     ValueError
         If a box has no area.
     """
-    areas = [_area(box), _area(other)]
+    both = _area(box) + _area(other)
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
     shared = max(width, 0) * max(height, 0)
-    return shared / (sum(areas) - shared)
+    return shared / (both - shared)
 
 
 def best_iou(box: Box, true_boxes: Sequence[Box]) -> float:
@@ -49,20 +55,20 @@ def best_iou(box: Box, true_boxes: Sequence[Box]) -> float:
     return max(iou(box, true_box) for true_box in true_boxes)
 
 
-def pointing_hit(saliency: Tensor, true_boxes: Sequence[Box], *, tolerance: float = 15) -> bool:
-    """Return whether the map's maximum lies in a true box or near it.
+def pointing_hit(saliency: Tensor, true_boxes: Sequence[Box]) -> bool:
+    """Return whether the map's maximum lies in a true box or at most 15 pixels from it.
 
-    The pointing game (Zhang et al., 2016). Box and tolerance are in pixels of the map.
+    The pointing game (Zhang et al., 2016). Boxes are in pixels of the map.
     """
     if saliency.ndim != 2 or not torch.isfinite(saliency).all():
         raise ValueError(f"expected a finite map (H, W), got shape {tuple(saliency.shape)}")
-    row, column = divmod(saliency.argmax().item(), saliency.shape[1])
+    row, column = divmod(int(saliency.argmax()), saliency.shape[1])
+    # a box ends between pixels, and the center of one is half a pixel from its sides
     x, y = column + 0.5, row + 0.5
-    for x0, y0, x1, y1 in true_boxes:
-        away = max(x0 - x, x - x1, 0) ** 2 + max(y0 - y, y - y1, 0) ** 2
-        if away <= tolerance**2:
-            return True
-    return False
+    return any(
+        math.hypot(max(x0 - x, x - x1, 0), max(y0 - y, y - y1, 0)) <= _TOLERANCE
+        for x0, y0, x1, y1 in true_boxes
+    )
 
 
 def ilsvrc_hit(
@@ -78,43 +84,39 @@ def ilsvrc_hit(
     return any(best_iou(box, true_boxes) >= 0.5 for box in right)
 
 
-def mean_interval(
-    values: Sequence[float] | Tensor,
-    *,
-    generator: torch.Generator,
-    confidence: float = 0.95,
-    draws: int = 10_000,
-) -> Estimate:
-    """Return the mean over images and its bootstrap interval.
+def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generator) -> Estimate:
+    """Return the mean over images and its 95 % bootstrap interval.
+
+    As many images as there are are drawn 10,000 times, with replacement; 95 % of the
+    means of these draws lie within the interval.
 
     Parameters
     ----------
     values : sequence or tensor
         One an image: IoUs, or whether it was a hit.
     generator : torch.Generator
-        Draws the images; the same state gives the same interval.
-    confidence : float
-        The share of draws that the interval holds.
-    draws : int
-        How often as many images as there are are drawn, with replacement.
+        Seeds the draws; the same state gives the same interval.
 
     Raises
     ------
     ValueError
         If there are no values, or one is not finite.
     """
-    values = torch.as_tensor(values, dtype=torch.float64).flatten()
-    if not len(values) or not torch.isfinite(values).all():
-        raise ValueError(f"expected finite values, one an image, got {len(values)} values")
-    if not 0 < confidence < 1 or draws < 1:
-        raise ValueError(f"expected 0 < confidence < 1 and a draw, got {confidence} and {draws}")
-    means, step = [], max(1, _AT_ONCE // len(values))
-    for done in range(0, draws, step):
-        size = (min(step, draws - done), len(values))
-        means.append(values[torch.randint(len(values), size, generator=generator)].mean(1))
-    ends = torch.tensor([1 - confidence, 1 + confidence], dtype=torch.float64) / 2
-    low, high = torch.cat(means).quantile(ends).tolist()
-    return Estimate(values.mean().item(), low, high)
+    sample = torch.as_tensor(values, dtype=torch.float64).detach().flatten().cpu().numpy()
+    if not len(sample) or not np.isfinite(sample).all():
+        raise ValueError(f"expected finite values, one an image, got {len(sample)} values")
+    seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
+    if sample.min() == sample.max():  # as of one image, for which SciPy has no interval
+        return Estimate(*[sample[0].item()] * 3)
+    low, high = bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=_DRAWS,
+        batch=max(1, _AT_ONCE // len(sample)),
+        method="percentile",
+        rng=np.random.default_rng(int(seed)),
+    ).confidence_interval
+    return Estimate(sample.mean().item(), low.item(), high.item())
 
 
 def paired_interval(
@@ -122,8 +124,6 @@ def paired_interval(
     baseline: Sequence[float] | Tensor,
     *,
     generator: torch.Generator,
-    confidence: float = 0.95,
-    draws: int = 10_000,
 ) -> Estimate:
     """Return the mean difference of two methods on the same images, and its interval.
 
@@ -138,7 +138,7 @@ def paired_interval(
             f"expected both methods on the same images, got {tuple(values.shape)} and "
             f"{tuple(baseline.shape)} values"
         )
-    return mean_interval(values - baseline, generator=generator, confidence=confidence, draws=draws)
+    return mean_interval(values - baseline, generator=generator)
 
 
 def recorded_iou() -> list[dict[str, str]]:

@@ -1,57 +1,41 @@
 import csv
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from deepinside.evaluation.localization import (
-    evaluate,
-    label_classes,
-    main,
-    merge,
-    parts_of,
-    read_classes,
-    read_truths,
-    summary,
-)
+from deepinside.class_score import ClassScore
+from deepinside.evaluation.annotations import Truth
+from deepinside.evaluation.localization import COLUMNS, evaluate, merge, parts_of, summary
 from deepinside.images import load_photo
+from deepinside.localization import Found, find_object
+from deepinside.measures import iou
+from deepinside.object_maps import object_maps
+from deepinside.rows import write_rows
 
-PHOTOS = {"coffee": (172, 17, 407, 307), "rocket": (305, 128, 340, 405)}
-LABELS = {"coffee": "espresso", "rocket": "missile"}
+COFFEE, ROCKET = (172, 17, 407, 307), (305, 128, 340, 405)
+ESPRESSO, CUP, GOLDFISH = 967, 968, 1
+TRUTHS = [
+    Truth("coffee.png", "espresso", [COFFEE]),
+    Truth("broken.png", "missile", [(1, 1, 9, 9)]),
+    Truth("rocket.png", "missile", [ROCKET]),
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two photos, one that is cut short, and their boxes in three formats."""
+    """Two photos, and one that is cut short."""
     folder = tmp_path_factory.mktemp("photos")
-    (folder / "xml").mkdir()
-    rows, coco = [], {"images": [], "annotations": [], "categories": []}
-    for i, (name, (x0, y0, x1, y1)) in enumerate([*PHOTOS.items(), ("broken", (1, 1, 9, 9))]):
-        file, label = f"{name}.png", LABELS.get(name, "missile")
-        if name == "broken":
-            (folder / file).write_bytes((folder / "coffee.png").read_bytes()[:5000])
-        else:
-            array = load_photo(name).mul(255).round().byte().permute(1, 2, 0).numpy()
-            Image.fromarray(array).save(folder / file)
-        rows.append([file, label, x0, y0, x1, y1])
-        coco["images"].append({"id": 10 + i, "file_name": file})
-        coco["categories"].append({"id": 20 + i, "name": label})
-        coco["annotations"].append(
-            {"image_id": 10 + i, "category_id": 20 + i, "bbox": [x0, y0, x1 - x0, y1 - y0]}
-        )
-        (folder / "xml" / f"{name}.xml").write_text(
-            f"<annotation><filename>{file}</filename><object><name>{label}</name><bndbox>"
-            f"<xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
-            "</bndbox></object></annotation>"
-        )
-    with (folder / "boxes.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "label", "x0", "y0", "x1", "y1"], *rows])
-    (folder / "coco.json").write_text(json.dumps(coco))
+    for name in ("coffee", "rocket"):
+        array = load_photo(name).mul(255).round().byte().permute(1, 2, 0).numpy()
+        Image.fromarray(array).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes((folder / "coffee.png").read_bytes()[:5000])
     return folder
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "out.csv"
 
 
 def rows_of(path):
@@ -59,128 +43,184 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def options(network, **others):
-    return {"network": network, "scales": (1.0,), **others}
+def measured(folder, output, network, truths=TRUTHS, **options):
+    """The rows by file, after an evaluation at one size."""
+    evaluate(folder, truths, output, network=network, scales=(1.0,), **options)
+    return {row["file"]: row for row in rows_of(output)}
 
 
-def test_three_formats_hold_the_same(folder):
-    known = {truth.file: truth for truth in read_truths(folder / "boxes.csv")}
-    assert known["coffee.png"].boxes == [PHOTOS["coffee"]]
-    assert known["coffee.png"].label == "espresso"
-    for source in ("xml", "coco.json"):
-        assert {truth.file: truth for truth in read_truths(folder / source)} == known
+def test_a_row_a_photo_holds_what_the_plain_helpers_give(folder, network, output):
+    rows = measured(folder, output, network)
+    for name, true, target, top1 in (("coffee", COFFEE, 967, "1"), ("rocket", ROCKET, 657, "0")):
+        photo, row = load_photo(name), rows[f"{name}.png"]
+        box = find_object(network, photo, target, scales=(1.0,))
+        assert row["network"] == "efficientnet_lite0"
+        assert row["scales"] == "1"
+        assert int(row["class_index"]) == target
+        corners = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
+        assert corners == pytest.approx(box, abs=2)
+        assert float(row["iou"]) == pytest.approx(iou(box, true), abs=0.02)
+        assert row["localized"] == str(int(iou(box, true) >= 0.5))
+        # the highest pixel of the map, scaled to the photo, and the distance from the box
+        saliency = object_maps(network, [photo], target, scales=[1])[0]
+        y, x = divmod(saliency.argmax().item(), 224)
+        x, y = (x + 0.5) * photo.shape[2] / 224, (y + 0.5) * photo.shape[1] / 224
+        away = torch.tensor([true[0] - x, x - true[2], true[1] - y, y - true[3]]).clamp(min=0)
+        assert row["pointing"] == str(int(away.norm() <= 15))
+        assert (row["top1"], row["top5_localized"], row["error"]) == (top1, "", "")
+    assert [rows[f"{name}.png"]["localized"] for name in ("coffee", "rocket")] == ["1", "0"]
 
 
-def test_of_several_labels_the_largest_box_decides(tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_text(
-        "file,label,x0,y0,x1,y1\na.png,cup,0,0,5,5\na.png,dog,0,0,9,9\na.png,dog,1,1,2,2\n"
-    )
-    (truth,) = read_truths(path)
-    assert truth.label == "dog"
-    assert truth.boxes == [(0, 0, 9, 9), (1, 1, 2, 2)]
+def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_measured(
+    folder, network, output, capsys
+):
+    truths = [*TRUTHS, Truth("none.png", "missile", []), Truth("coffee.png", "spoon", [COFFEE])]
+    assert evaluate(folder, truths, output, network=network, scales=(1.0,), batch_size=2) == 5
+    rows = rows_of(output)
+    assert [row["file"] for row in rows] == [truth.file for truth in truths]
+    assert [bool(row["error"]) for row in rows] == [False, True, False, True, True]
+    assert "ends early" in rows[1]["error"]
+    assert "at least one box" in rows[3]["error"]
+    assert "name of a class, got 'spoon'" in rows[4]["error"]
+    assert rows[1]["iou"] == ""
+    told = capsys.readouterr().err
+    assert "skipped broken.png: expected a whole picture" in told
+    assert "localized=1, skipped=3" in told
+    assert "2 photos, 3 skipped" in summary(output)
 
 
-def test_a_row_a_photo_and_a_broken_photo_is_reported(folder, network, tmp_path, capsys):
-    output = tmp_path / "out.csv"
-    truths = list(read_truths(folder / "boxes.csv"))
-    assert evaluate(folder, truths, output, **options(network, top5=True)) == 3
-    rows = {row["file"]: row for row in rows_of(output)}
-    assert set(rows) == {"coffee.png", "rocket.png", "broken.png"}
-    assert rows["broken.png"]["error"]
-    assert "skipped broken.png" in capsys.readouterr().err
-    good = rows["coffee.png"]
-    assert good["class_index"] == "967"
-    assert int(good["localized"]) == (float(good["iou"]) >= 0.5)
-    assert good["top1"] == "1"
-    assert good["top5_localized"] == good["localized"]
-    assert "2 photos, 1 skipped" in summary(output)
-    assert "top-5 localization error" in summary(output)
+def test_a_map_without_an_object_is_reported(folder, network, output, monkeypatch):
+    flat = "deepinside.evaluation.localization.object_maps"
+    monkeypatch.setattr(flat, lambda *_, **__: torch.ones(1, 224, 224))
+    row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
+    assert "map is flat" in row["error"]
+    assert row["localized"] == row["class_index"] == ""
 
 
-def test_it_goes_on_where_it_was_interrupted(folder, network, tmp_path):
-    output, whole = tmp_path / "out.csv", tmp_path / "whole.csv"
-    truths = list(read_truths(folder / "boxes.csv"))
-    evaluate(folder, truths, whole, **options(network))
-    lines = whole.read_bytes().splitlines(keepends=True)
-    output.write_bytes(b"".join(lines[:2]) + lines[2][:20])  # killed within the second row
-    assert evaluate(folder, truths, output, **options(network)) == 2
-    assert rows_of(output) == rows_of(whole)
-    assert evaluate(folder, truths, output, **options(network)) == 0
+@pytest.mark.parametrize("classes", [[ESPRESSO, CUP, GOLDFISH], [GOLDFISH, CUP, ESPRESSO]])
+def test_of_a_label_s_classes_the_one_of_the_highest_score_is_taken(
+    folder, network, output, classes
+):
+    row = measured(folder, output, network, TRUTHS[:1], classes={"espresso": classes})
+    assert row["coffee.png"]["class_index"] == str(ESPRESSO)
+    assert row["coffee.png"]["top1"] == "1"
 
 
-def test_results_of_other_settings_are_not_mixed(folder, network, tmp_path):
-    output = tmp_path / "out.csv"
-    truths = list(read_truths(folder / "boxes.csv"))[:1]
-    evaluate(folder, truths, output, **options(network))
-    with pytest.raises(ValueError, match="holds results"):
-        evaluate(folder, truths, output, network=network, scales=(1.0, 2.0))
+def test_top1_is_whether_the_first_class_is_one_of_the_label_s(folder, network, output):
+    row = measured(folder, output, network, TRUTHS[:1], classes={"espresso": [GOLDFISH, CUP]})
+    assert row["coffee.png"]["class_index"] == str(CUP)
+    assert row["coffee.png"]["top1"] == "0"
 
 
-def test_ranks_share_the_photos_and_merge(folder, network, tmp_path):
-    output, whole = tmp_path / "out.csv", tmp_path / "whole.csv"
-    truths = list(read_truths(folder / "boxes.csv"))
-    evaluate(folder, truths, whole, **options(network))
-    added = [
-        evaluate(folder, truths, output, **options(network, rank=rank, ranks=2))
-        for rank in (0, 1)
-    ]  # fmt: skip
-    assert sum(added) == 3
-    merge(output)
-    assert not parts_of(output)
-    assert sorted(r["file"] for r in rows_of(output)) == sorted(r["file"] for r in rows_of(whole))
-
-
-def test_labels_are_names_indices_wordnet_ids_or_listed(network, tmp_path):
-    path = tmp_path / "classes.csv"
-    path.write_text("label,class_index\ncat,281\ncat,285\n")
-    classes = read_classes(path, network)
-    assert label_classes("cat", network, classes) == [281, 285]
-    assert label_classes("goldfish", network, {}) == [1]
-    assert label_classes("n01443537", network, {}) == [1]
-    assert label_classes("1", network, {}) == [1]
-    with pytest.raises(ValueError, match="name of a class"):
-        label_classes("kangaroo rat", network, {})
+def test_an_iou_of_exactly_a_half_is_localized(folder, network, output, monkeypatch):
+    x0, y0, x1, y1 = COFFEE
+    box = "deepinside.evaluation.localization.object_box"
+    monkeypatch.setattr(box, lambda *_: (x0, y0, x1, (y0 + y1) / 2))
+    row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
+    assert (row["iou"], row["localized"]) == ("0.5000", "1")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("classes", "boxes", "hit"),
     [
-        ("a.csv", "file,label\n", "expected columns"),
-        ("a.csv", "file,label,x0,y0,x1,y1\na,b,1,2,3,x\n", "four numbers"),
-        ("a.json", "{}", "COCO"),
-        ("a.json", "{", "COCO"),
-        ("a.txt", "", "a .json or a .csv"),
+        # any class of the label may bring the right box
+        ([ESPRESSO, CUP], {CUP: COFFEE, ESPRESSO: ROCKET}, "1"),
+        ([ESPRESSO], {CUP: COFFEE, ESPRESSO: ROCKET}, "0"),
+        ([ESPRESSO], {CUP: ROCKET, ESPRESSO: COFFEE}, "1"),
     ],
 )
-def test_bad_annotations_raise(tmp_path, name, content, words):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=words):
-        list(read_truths(tmp_path / name))
+def test_top5_needs_a_class_of_the_label_and_its_box(
+    folder, network, output, monkeypatch, classes, boxes, hit
+):
+    asked = []
+
+    def top_objects(network, photo, *, scales):
+        asked.append(scales)
+        return [Found(ClassScore(index, "", 0.0, 0.0), box) for index, box in boxes.items()]
+
+    monkeypatch.setattr("deepinside.evaluation.localization.find_top_objects", top_objects)
+    options = {"top5": True, "classes": {"espresso": classes}}
+    row = measured(folder, output, network, TRUTHS[:1], **options)["coffee.png"]
+    assert row["top5_localized"] == hit
+    assert asked == [(1.0,)]
 
 
-def test_bad_xml_is_one_skipped_photo(tmp_path):
-    (tmp_path / "a.xml").write_text("<annotation>")
-    (truth,) = read_truths(tmp_path)
-    assert truth.boxes == []
-    assert "a.xml" in truth.label
+def test_summary_is_the_mean_of_each_measure(output):
+    hits = {"localized": "1100", "pointing": "1110", "top1": "1000", "top5_localized": "1101"}
+    rows = [
+        {"file": f"{i}.png", **{name: values[i] for name, values in hits.items()}} for i in range(4)
+    ]
+    write_rows(output, COLUMNS, [*rows, {"file": "x.png", "error": "cut short"}])
+    lines = summary(output).splitlines()
+    assert lines[0] == "4 photos, 1 skipped"
+    means = [line.split(": ")[1].split(" (")[0] for line in lines[1:]]
+    # of the last the error: 1 of 4 is no hit
+    assert means == ["50.0%", "75.0%", "25.0%", "25.0%"]
+    assert "top-5 localization error: 25.0% (0.0% to 75.0%)" in lines
+    write_rows(output, COLUMNS, [{"file": "a.png", "localized": 1}])
+    assert summary(output).splitlines()[1:] == [
+        "localization accuracy (IoU of at least 0.5): 100.0% (100.0% to 100.0%)"
+    ]
 
 
-def test_command(folder, tmp_path, capsys):
-    output = tmp_path / "out.csv"
-    arguments = [str(folder), "--boxes", str(folder / "xml"), "--output", str(output)]
-    main([*arguments, "--scales", "1", "--workers", "0", "--device", "cpu"])
-    assert "2 photos, 1 skipped" in capsys.readouterr().out
+def test_it_goes_on_where_it_was_interrupted(folder, network, output, tmp_path):
+    whole, options = tmp_path / "whole.csv", {"network": network, "scales": (1.0,)}
+    evaluate(folder, TRUTHS, whole, **options)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    output.write_bytes(b"".join(lines[:2]) + lines[2][:20])  # killed within the second row
+    assert evaluate(folder, TRUTHS, output, **options) == 2
+    assert rows_of(output) == rows_of(whole)
+    assert evaluate(folder, TRUTHS, output, **options) == 0
+    assert rows_of(output) == rows_of(whole)
 
 
-def test_torchrun_splits_the_photos(folder, tmp_path):
-    output = tmp_path / "out.csv"
-    torchrun = Path(sys.executable).with_name("torchrun")
-    subprocess.run(
-        [torchrun, "--standalone", "--nproc-per-node", "2", "-m",
-         "deepinside.evaluation.localization", folder, "--boxes", folder / "boxes.csv",
-         "--output", output, "--scales", "1", "--workers", "0", "--device", "cpu"],
-        check=True, capture_output=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert len(rows_of(output)) == 3
+def test_results_of_other_settings_are_not_mixed(folder, network, output):
+    measured(folder, output, network, TRUTHS[1:2])
+    before = output.read_bytes()
+    with pytest.raises(ValueError, match=r"holds results of .*'scales': '1'.* not of .*'1 2'"):
+        evaluate(folder, TRUTHS, output, network=network, scales=(1.0, 2.0))
+    # nor if a rank of another run left them
+    output.rename(output.with_name("out.csv.rank3"))
+    with pytest.raises(ValueError, match=r"rank3 holds results"):
+        evaluate(folder, TRUTHS, output, network=network, scales=(1.0, 2.0))
+    assert output.with_name("out.csv.rank3").read_bytes() == before
+
+
+def test_another_file_is_not_written_over(folder, network, output):
+    output.write_text("name,grade\nanna,1\n")
+    with pytest.raises(ValueError, match="begins with file,label,network"):
+        evaluate(folder, TRUTHS, output, network=network)
+    assert output.read_text() == "name,grade\nanna,1\n"
+
+
+def test_without_a_folder_there_are_no_rows(folder, network, output):
+    with pytest.raises(ValueError, match=r"folder of photos, found none at .*nowhere"):
+        evaluate(folder / "nowhere", TRUTHS, output, network=network)
+    assert not output.exists()
+
+
+def test_ranks_share_the_photos_and_merge(folder, network, output):
+    options = {"network": network, "scales": (1.0,), "ranks": 2}
+    first = evaluate(folder, TRUTHS, output, rank=0, **options)
+    # its rows count although they are not merged yet: whoever starts again has the rest
+    assert evaluate(folder, TRUTHS, output, rank=0, **options) == 0
+    second = evaluate(folder, TRUTHS, output, rank=1, **options)
+    assert first + second == 3
+    parts = parts_of(output)
+    assert [part.name for part in parts] == ["out.csv.rank0", "out.csv.rank1"]
+    assert sum(len(rows_of(part)) for part in parts) == 3
+    merge(output)
     assert not parts_of(output)
+    assert sorted(row["file"] for row in rows_of(output)) == sorted(t.file for t in TRUTHS)
+
+
+def test_a_merge_that_was_killed_leaves_no_photo_twice(output):
+    rows = [{"file": name, "iou": "0.5"} for name in "abc"]
+    write_rows(output, COLUMNS, rows[:2])
+    for rank, some in enumerate((rows[1:2], rows[2:])):
+        write_rows(output.with_name(f"out.csv.rank{rank}"), COLUMNS, some)
+    output.with_name("out.csv.rank1.new").write_text("half written")
+    merge(output)
+    assert [row["file"] for row in rows_of(output)] == ["a", "b", "c"]
+    merge(output)
+    assert len(rows_of(output)) == 3

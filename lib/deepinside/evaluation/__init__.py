@@ -1,1 +1,1 @@
-"""Measuring localization on folders of pictures."""
+"""Measuring localization on folders of photos: ``python -m deepinside evaluate-localization``."""

@@ -35,7 +35,7 @@ def interval_by_multinomial(values, generator):
 
 
 def interval_of_measures(values, generator):
-    return measures.mean_interval(values, generator=generator, draws=2000)[1:]
+    return measures.mean_interval(values, generator=generator)[1:]
 
 
 def rank_by_scipy(one, other):

@@ -1,0 +1,80 @@
+"""Measure on a folder of photos with boxes how well objects are found.
+
+The boxes are a folder of Pascal VOC XML files, a COCO JSON file, or a CSV file with the
+columns file, label, x0, y0, x1, y1 (a row a box, half-open pixels). A label is the name of
+a class, its index or its WordNet id, or is listed in --classes. Of a photo's labels that of
+the largest box is evaluated.
+
+The result is a CSV file with a row a photo, written as it goes: started again, the command
+goes on where it was interrupted. A photo that cannot be read gets a row that says why.
+
+Several processes split the photos, each with a GPU of its own if there are that many:
+
+  torchrun --nproc-per-node 4 -m deepinside evaluate-localization PHOTOS --boxes BOXES
+"""
+
+import argparse
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from deepinside.evaluation.annotations import read_classes, read_truths
+from deepinside.evaluation.localization import evaluate, merge, summary
+from deepinside.networks import load_network
+from deepinside.object_maps import SCALES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="PHOTOS", help="the folder of the photos")
+    add("--boxes", type=Path, required=True, help="VOC folder, COCO .json or .csv")
+    add("--output", type=Path, default=Path("localization.csv"), help="default: %(default)s")
+    add("--classes", type=Path, help="CSV: label,class_index, several rows a label")
+    add("--network", default="efficientnet_lite0", help="default: %(default)s")
+    scales = "sizes of the photo, as shares of the network's input (default: 1, 1.4 and 2)"
+    add("--scales", type=float, nargs="+", default=SCALES, help=scales)
+    add("--top5", action="store_true", help="also the boxes of the top-5 classes: slower")
+    add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
+    workers = "processes that read photos (default: %(default)s)"
+    add("--workers", type=int, default=2, help=workers)
+    add("--device", help="cuda or cpu; unless given, a GPU if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, show progress, and print the summary."""
+    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    default = "cpu"
+    if torch.cuda.is_available():
+        default = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    network = load_network(options.network).to(options.device or default)
+    classes = read_classes(options.classes, network.class_names) if options.classes else {}
+    if ranks > 1:
+        # only to know when all are done, which may be days apart
+        distributed.init_process_group("gloo", timeout=timedelta(days=7))
+    try:
+        evaluate(
+            options.folder,
+            read_truths(options.boxes),
+            options.output,
+            network=network,
+            classes=classes,
+            scales=options.scales,
+            top5=options.top5,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            rank=rank,
+            ranks=ranks,
+        )
+        if ranks > 1:
+            distributed.barrier()
+    finally:
+        if ranks > 1:
+            distributed.destroy_process_group()
+    if rank == 0:
+        merge(options.output)
+        print(summary(options.output))
+    return 0
