@@ -17,3 +17,5 @@ exercises                 `classroom`
 
 `inference` makes networks fast, `evaluation` measures localization on folders of pictures.
 """
+
+__version__ = "0.2.0.dev0"
