@@ -53,9 +53,9 @@ def links(found: dict[str, list[str]]) -> str:
         for path in BOOK.glob("api/*.rst")
         for module in DOCUMENTED.findall(path.read_text("utf-8"))
     }
-    lines = ["**Functions used**, as the package's pages describe them", ""]
+    lines = ["**Functions used**, described on [the package's pages](api/package.rst)", ""]
     for module, names in found.items():
-        linked = (f"[{name}]({pages[module]}#{module}.{name})" for name in names)
+        linked = (f"[`{name}`]({pages[module]}#{module}.{name})" for name in names)
         lines.append(f"- `{module.removeprefix('deepinside.')}`: {', '.join(linked)}")
     return "\n".join(lines)
 
