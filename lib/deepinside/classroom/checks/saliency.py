@@ -144,7 +144,7 @@ def check_image_gradient(image_gradient: object) -> Result:
 def check_saliency_map(saliency_map: object) -> Result:
     """Return what is said of ``saliency_map(network, image, class_index)``.
 
-    It should return max over channels of |dS_c/dI|, (H, W), of an image (3, H, W).
+    It should return max over channels of ``|dS_c/dI|``, (H, W), of an image (3, H, W).
     """
     return judged("saliency_map", saliency_map, _judge_saliency_map)
 
@@ -178,7 +178,7 @@ def check_ten_crop_map(ten_crop_map: object) -> Result:
 def check_smooth_grad(smooth_grad: object) -> Result:
     """Return what is said of ``smooth_grad(network, image, class_index, noise)``.
 
-    It should return max over channels of |mean gradient|, (H, W), the mean taken over
+    It should return max over channels of ``|mean gradient|``, (H, W), the mean taken over
     the image with each of the noises (N, 3, H, W) added.
     """
     return judged("smooth_grad", smooth_grad, _judge_smooth_grad)
