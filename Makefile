@@ -22,7 +22,7 @@ SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside classroom/stude
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book lint test test-colab lab bench notebooks students clean
+.PHONY: help book lint test test-colab lab bench notebooks students release clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
@@ -33,6 +33,8 @@ help:
 	@echo "make bench      time saliency maps and class models against plain code, side by side"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
 	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
+	@echo "make release VERSION=1.2.0"
+	@echo "                test, commit and tag this version, to which its cells and badges then lead"
 	@echo "make clean      remove what was built and installed"
 
 $(READY): requirements.txt constraints.txt pyproject.toml
@@ -70,6 +72,8 @@ book: $(BOOK)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 test: lint $(HTML)
 	$(BIN)/python -m pytest
@@ -91,5 +95,8 @@ students: $(READY)
 notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
 
+release: $(READY)
+	$(BIN)/python tools/release.py $(VERSION)
+
 clean:
-	rm -rf .venv .venv-colab _build node_modules .pytest_cache .ruff_cache
+	rm -rf .venv .venv-colab _build node_modules .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

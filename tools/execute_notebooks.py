@@ -2,7 +2,8 @@
 
 Keeps cells and their metadata, replaces all outputs, and writes nothing that differs from
 one run to the next: no timings, no widgets (their picture and text remain), no version of the
-interpreter. The figure that README and introduction open with is taken out of the saliency chapter.
+interpreter. The list of a chapter's functions is written anew; the figure that README and
+introduction open with is taken out of the saliency chapter.
 """
 
 import base64
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from link_functions import with_links
 from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -37,7 +39,7 @@ def execute(path: Path) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
-    nbformat.write(notebook, path)
+    nbformat.write(with_links(notebook) if path.parent == BOOK else notebook, path)
     write_cover(notebook)
 
 
@@ -45,7 +47,7 @@ def write_cover(notebook: nbformat.NotebookNode) -> None:
     """Write the picture of the cell tagged as cover, if the notebook has one."""
     for cell in notebook.cells:
         if COVER in cell.metadata.get("tags", []):
-            jpeg = next(one["data"]["image/jpeg"] for one in cell.outputs if "data" in one)
+            jpeg = next(shown["data"]["image/jpeg"] for shown in cell.outputs if "data" in shown)
             (BOOK / "pictures" / "cover.jpg").write_bytes(base64.b64decode(jpeg))
 
 

@@ -24,7 +24,7 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 FOUND = ENVIRONMENT / "colab.json"  # what was installed, for which list
 CONSTRAINTS = ROOT / "constraints-colab.txt"
 # tests that need no more than what is in this environment
-TESTS = ("tests/test_widgets.py",)
+TESTS = (ROOT / "tests" / "explorers" / "test_widget.py",)
 
 ABSENT = re.compile(r"No matching distribution found for ([\w.-]+)==(\S+)")
 ADDRESS = re.compile(r"git\+(https://[^\s\"'@]+)@([^\s\"']+)")
@@ -40,12 +40,13 @@ def pip(*arguments: str) -> subprocess.CompletedProcess:
 def installed() -> dict[str, str]:
     """Return the versions that are in the environment."""
     listed = json.loads(pip("list", "--format=json").stdout)
-    return {one["name"].lower(): one["version"] for one in listed}
+    return {package["name"].lower(): package["version"] for package in listed}
 
 
 def make_environment() -> dict[str, str]:
     """Return the versions in `.venv-colab`, made anew if its list or the Python is another."""
-    wanted = [one for one in CONSTRAINTS.read_text("utf-8").splitlines() if one[:1] not in "#"]
+    lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    wanted = [line for line in lines if line[:1] not in "#"]
     key = [sys.version, *wanted]
     if FOUND.exists():
         found = json.loads(FOUND.read_text("utf-8"))
@@ -68,12 +69,14 @@ def make_environment() -> dict[str, str]:
 def print_versions(versions: dict[str, str]) -> None:
     """Print which versions of the list are there, and which are others."""
     listed = dict(re.findall(r"^([\w.-]+)==(\S+)$", CONSTRAINTS.read_text("utf-8"), re.MULTILINE))
-    same = [f"{name} {one}" for name, one in listed.items() if versions[name.lower()] == one]
+    same = [
+        f"{name} {colabs}" for name, colabs in listed.items() if versions[name.lower()] == colabs
+    ]
     print(f"Python {sys.version.split()[0]}; {len(same)} of {len(listed)} versions are Colab's:")
     print(", ".join(same))
-    for name, one in listed.items():
-        if versions[name.lower()] != one:
-            print(f"NOT COLAB'S: {name} {versions[name.lower()]}, Colab has {one}")
+    for name, colabs in listed.items():
+        if versions[name.lower()] != colabs:
+            print(f"NOT COLAB'S: {name} {versions[name.lower()]}, Colab has {colabs}")
     sys.stdout.flush()
 
 
@@ -102,8 +105,8 @@ def run_setup_cell(notebook: Path, versions: dict[str, str]) -> None:
     if added:
         pip("uninstall", "--yes", *added)
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    cell = "".join(next(one["source"] for one in cells if one["cell_type"] == "code"))
-    address = ADDRESS.search(cell)
+    setup = "".join(next(cell["source"] for cell in cells if cell["cell_type"] == "code"))
+    address = ADDRESS.search(setup)
     if not address:
         sys.exit(f"{notebook.name}: its first code cell does not install the book")
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,7 +115,7 @@ def run_setup_cell(notebook: Path, versions: dict[str, str]) -> None:
         url, branch = address.groups()
         as_repository(repository, branch)
         program = Path(scratch, "setup.ipy")
-        program.write_text(PRETEND + cell, encoding="utf-8")
+        program.write_text(PRETEND + setup, encoding="utf-8")
         start = time.perf_counter()
         done = subprocess.run(
             [PYTHON, "-m", "IPython", "--colors=NoColor", program],
@@ -154,8 +157,7 @@ def main() -> int:
     versions = make_environment()
     print_versions(versions)
     failed = []
-    tests = [] if named else [ROOT / name for name in TESTS if (ROOT / name).exists()]
-    for path in [*notebooks, *tests]:
+    for path in [*notebooks, *(() if named else TESTS)]:
         if path.suffix == ".ipynb":
             run_setup_cell(path, versions)
         command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", path]

@@ -1,23 +1,41 @@
 """Write a repository's address and branch or tag wherever the book names them.
 
-``python tools/set_repository.py https://github.com/OWNER/NAME TAG`` changes `_config.yml`, which
-the pages' buttons follow, the notebooks' setup cells, which install from there, and the links of
-notebooks and exercises to files of the repository. Nothing else of these files changes. The
-publishing workflow runs it, so that a fork's pages lead to the fork. It needs no packages.
+``python tools/set_repository.py https://github.com/OWNER/NAME main`` changes `_config.yml`, which
+the pages' buttons follow, the notebooks' setup cells, which install from there, the links to
+files of the repository, and the project's addresses in README.md, CITATION.cff and pyproject.toml.
+Nothing else of these files changes. Whoever forks the book calls it once; ``make release`` calls
+it for the tag. It needs no packages.
 """
 
 import argparse
 import re
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
+GITHUB = "https://github.com/"
 ADDRESS = re.compile(r"https://github\.com/[\w-][\w.-]*/(?!.*\.git$)[\w.-]+", re.ASCII)
 TAG = re.compile(r"\w[\w.-]*(?:/[\w.-]+)*", re.ASCII)
 IN_CONFIG = re.compile(
-    rb"^(?P<before>repository:\n  url: )(?P<url>\S+)\n  branch: (?P<tag>\S+)$", re.MULTILINE
+    r"^(?P<before>repository:\n  url: )(?P<url>\S+)\n  branch: (?P<tag>\S+)$", re.MULTILINE
 )
-IN_NOTEBOOK = re.compile(rb"git\+https?://[^\s\"'\\]+")
+INSTALLED_FROM = re.compile(r"git\+https?://[^\s\"'\\]+")
+
+
+def repository(root: Path = ROOT) -> tuple[str, str]:
+    """Return the address and the branch or tag that the configuration names.
+
+    Raises
+    ------
+    ValueError
+        If it names none.
+    """
+    config = root / "_config.yml"
+    found = IN_CONFIG.search(_read(config))
+    if not found:
+        raise ValueError(f"{config} must have a repository with a url and a branch")
+    return found["url"], found["tag"]
 
 
 def set_repository(url: str, tag: str, root: Path = ROOT) -> list[Path]:
@@ -42,28 +60,22 @@ def set_repository(url: str, tag: str, root: Path = ROOT) -> list[Path]:
         raise ValueError(f"the address must be https://github.com/OWNER/NAME, not {url!r}")
     if not TAG.fullmatch(tag):
         raise ValueError(f"the tag must be the name of a tag or branch, not {tag!r}")
-    config = root / "_config.yml"
-    content = config.read_bytes()
-    found = IN_CONFIG.search(content)
-    if not found:
-        raise ValueError(f"{config} must have a repository with a url and a branch")
-    addresses = found.group("url", "tag"), as_bytes(url, tag)
-    old, new = (b"git+%s@%s" % one for one in addresses)
-    # on GitHub, or behind Colab's own address
-    linked, to_link = (
-        b"/%s/blob/%s/" % (one.removeprefix(b"https://github.com/"), of) for one, of in addresses
-    )
-    changed = {config: IN_CONFIG.sub(rb"\g<before>%s\n  branch: %s" % as_bytes(url, tag), content)}
+    old_url, old_tag = repository(root)
     for notebook in notebooks(root):
-        content = notebook.read_bytes()
-        for named in set(IN_NOTEBOOK.findall(content)) - {old}:
-            raise ValueError(f"{notebook} must install from {old.decode()}, not {named.decode()}")
-        changed[notebook] = content.replace(old, new).replace(linked, to_link)
-    for page in exercises(root):
-        changed[page] = page.read_bytes().replace(linked, to_link)
-    changed = {path: content for path, content in changed.items() if path.read_bytes() != content}
-    for path, content in changed.items():
-        path.write_bytes(content)
+        for source in INSTALLED_FROM.findall(_read(notebook)):
+            if source != f"git+{old_url}@{old_tag}":
+                expected = f"git+{old_url}@{old_tag}"
+                raise ValueError(f"{notebook} must install from {expected}, not {source}")
+    changed = {}
+    for path in [*notebooks(root), *texts(root)]:
+        text = _read(path)
+        new = _renamed(text, old=(old_url, old_tag), new=(url, tag))
+        if path.name == "_config.yml":
+            new = IN_CONFIG.sub(rf"\g<before>{url}\n  branch: {tag}", new)
+        if new != text:
+            changed[path] = new
+    for path, new in changed.items():
+        path.write_bytes(new.encode("utf-8"))
     return list(changed)
 
 
@@ -73,14 +85,48 @@ def notebooks(root: Path) -> list[Path]:
     return sorted(path for path in found if ".ipynb_checkpoints" not in path.parts)
 
 
-def exercises(root: Path) -> list[Path]:
-    """Return the pages of exercises, which link to the students' notebooks in Colab."""
-    return sorted(root.glob("book/exercises/*.md"))
+def texts(root: Path) -> list[Path]:
+    """Return the other files that name the address; pages of exercises link to Colab."""
+    named = ("_config.yml", "README.md", "CITATION.cff", "pyproject.toml")
+    return [root / name for name in named] + sorted(root.glob("book/exercises/*.md"))
 
 
-def as_bytes(*texts: str) -> tuple[bytes, ...]:
-    """Return texts as the files hold them."""
-    return tuple(text.encode("utf-8") for text in texts)
+def _renamed(text: str, *, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """Return a text with the one repository and tag in place of the other.
+
+    An address stands alone, before a tag (``@main``, ``/blob/main/``), behind Colab's, in an
+    nbgitpuller link with its slashes encoded, and as the address of the published pages.
+    """
+    (old_name, old_tag), (new_name, new_tag) = (
+        (url.removeprefix(GITHUB), tag) for url, tag in (old, new)
+    )
+    end = r"(?![\w-]|\.\w)"
+    pattern = re.compile(
+        rf"(?P<host>github\.com/|/github/){re.escape(old_name)}{end}"
+        rf"(?:(?P<at>@|/blob/){re.escape(old_tag)}{end})?"
+        rf"|github\.com%2F{re.escape(quote(old_name, safe=''))}&branch={re.escape(old_tag)}{end}"
+        rf"|{re.escape(pages_address(old[0]))}{end}"
+    )
+
+    def replaced(found: re.Match) -> str:
+        if found["host"]:
+            return found["host"] + new_name + (found["at"] + new_tag if found["at"] else "")
+        if "%2F" in found[0]:
+            return f"github.com%2F{quote(new_name, safe='')}&branch={new_tag}"
+        return pages_address(new[0])
+
+    return pattern.sub(replaced, text)
+
+
+def pages_address(url: str) -> str:
+    """Return where GitHub publishes a repository's pages, without a slash at the end."""
+    owner, name = url.removeprefix(GITHUB).split("/")
+    return f"https://{owner.lower()}.github.io/{name}"
+
+
+def _read(path: Path) -> str:
+    """Return a file's text with its line ends as they are."""
+    return path.read_bytes().decode("utf-8")
 
 
 def main() -> int:

@@ -15,5 +15,8 @@ the explorers             `explorers`
 exercises                 `classroom`
 ========================  ============================================================
 
-`inference` makes networks fast, `evaluation` measures localization on folders of pictures.
+`inference` makes networks fast, `evaluation` measures localization on folders of photos;
+``python -m deepinside --help`` lists the commands.
 """
+
+__version__ = "0.2.0.dev0"

@@ -70,7 +70,7 @@ def object_maps(
 def stage_saliency(
     network: Network, images: Tensor, target: Target, layers: Sequence[str]
 ) -> list[Tensor]:
-    """Return max over channels of |dS_c/dX_n| for the activation X_n of each layer.
+    """Return max over channels of ``|dS_c/dX_n|`` for the activation X_n of each layer.
 
     One forward and one backward pass for all layers.
 

@@ -48,7 +48,7 @@ def image_gradient(network: nn.Module, images: Tensor, target: Target = None) ->
 
 
 def saliency_map(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
-    """Return max over channels of |dS_c/dI|, at least 0, shape (N, H, W). Paper §3.1.
+    """Return max over channels of ``|dS_c/dI|``, at least 0, shape (N, H, W). Paper §3.1.
 
     Parameters and errors as for `image_gradient`.
     """

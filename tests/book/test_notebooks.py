@@ -4,6 +4,7 @@ import base64
 import re
 from pathlib import Path
 
+import link_functions
 import nbformat
 import pytest
 import yaml
@@ -40,14 +41,14 @@ def code_cells(path):
 
 
 def pictures(cell):
-    return [one for one in cell.outputs if PICTURES & set(one.get("data", {}))]
+    return [output for output in cell.outputs if PICTURES & set(output.get("data", {}))]
 
 
 def text_of(outputs):
     parts = []
-    for one in outputs:
-        parts.append(one.get("text", ""))
-        parts.append(one.get("data", {}).get("text/plain", ""))
+    for output in outputs:
+        parts.append(output.get("text", ""))
+        parts.append(output.get("data", {}).get("text/plain", ""))
     return "\n".join(parts)
 
 
@@ -59,7 +60,7 @@ def claims(source):
     """Return the numbers of a text that a cell must have printed: decimals and from 11 up."""
     body = "\n".join(line for line in source.splitlines() if not line.startswith("#"))
     found = numbers_in(NOT_PROSE.sub(" ", body))
-    return {one for one in found if "." in one or abs(int(one)) > 10}
+    return {number for number in found if "." in number or abs(int(number)) > 10}
 
 
 def unprinted(cells):
@@ -73,12 +74,12 @@ def unprinted(cells):
         if cell.cell_type == "code":
             known |= numbers_in(cell.source) | numbers_in(text_of(cell.outputs))
         elif not cell.source.startswith("## References"):
-            following = next((one for one in cells[i:] if one.cell_type == "code"), None)
+            following = next((cell for cell in cells[i:] if cell.cell_type == "code"), None)
             ahead = numbers_in(following.source) if following else set()
             if following and re.search(r"^## .*by hand", cell.source, re.MULTILINE | re.IGNORECASE):
                 ahead |= numbers_in(text_of(following.outputs))
             found = claims(cell.source) - known - ahead
-            missing += [(one, cell.source[:40]) for one in sorted(found)]
+            missing += [(number, cell.source[:40]) for number in sorted(found)]
     return missing
 
 
@@ -89,7 +90,7 @@ def test_there_are_chapters():
 @chapter
 def test_chapter_is_in_the_table_of_contents(path):
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    assert f"book/{path.stem}" in [one["file"] for one in contents["chapters"]]
+    assert f"book/{path.stem}" in [chapter["file"] for chapter in contents["chapters"]]
 
 
 @chapter
@@ -176,7 +177,7 @@ def test_a_number_that_no_cell_printed_is_found():
         nbformat.v4.new_code_cell("print(0.5)", outputs=[]),
         nbformat.v4.new_markdown_cell("First 0.5, then 0.51, in §3.1 of 2013 on 224 × 224 pixels."),
     ]
-    assert [one for one, _ in unprinted(cells)] == ["0.51"]
+    assert [number for number, _ in unprinted(cells)] == ["0.51"]
 
 
 @chapter
@@ -196,6 +197,36 @@ def test_setup_cell_installs_from_the_repository_in_the_configuration(path):
     assert f"git+{repository['url']}@{repository['branch']}" in setup
     assert 'if "google.colab" in sys.modules:' in setup
     assert "--no-deps" in setup
+
+
+@chapter
+def test_chapter_links_the_functions_that_it_uses(path):
+    notebook = read(path)
+    sources = [cell.source for cell in notebook.cells]
+    made = [cell.source for cell in link_functions.with_links(notebook).cells]
+    assert sources == made, "call `python tools/link_functions.py`"
+
+
+def test_functions_are_found_however_they_are_imported():
+    code = """import sys
+
+if "google.colab" in sys.modules:
+    %pip install x
+
+from deepinside import images, saliency
+from deepinside.class_model import OBJECTIVES, class_model
+from deepinside.regularizers import Regularizers as Options
+
+maps = saliency.saliency_map(network, images.load_photo("cat").unsqueeze(0))
+images.MAX_PIXELS, saliency.math
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    assert link_functions.functions(notebook) == {
+        "deepinside.class_model": ["class_model"],
+        "deepinside.images": ["load_photo"],
+        "deepinside.regularizers": ["Regularizers"],
+        "deepinside.saliency": ["saliency_map"],
+    }
 
 
 def test_cover_is_the_figure_of_the_saliency_chapter():

@@ -8,7 +8,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pages
 import pytest
@@ -18,12 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 CHAPTERS = CONTENTS["chapters"]
-EXERCISES = [one["file"] for chapter in CHAPTERS for one in chapter.get("sections", ())]
-SOURCES = [CONTENTS["root"], *(one["file"] for one in CHAPTERS), *EXERCISES]
+SECTIONS = [section["file"] for chapter in CHAPTERS for section in chapter.get("sections", ())]
+EXERCISES = [name for name in SECTIONS if name.startswith("book/exercises/")]
+SOURCES = [CONTENTS["root"], *(chapter["file"] for chapter in CHAPTERS), *SECTIONS]
 NOTEBOOKS = [name for name in SOURCES if (ROOT / f"{name}.ipynb").exists()]
 TEXTS = [name for name in SOURCES if name not in NOTEBOOKS]
 WRITTEN = [f"{name}.html" for name in SOURCES]
-MADE = ["search.html", "genindex.html"]
+MADE = ["search.html"]
+
+PACKAGE = ROOT / "lib" / "deepinside"
+# how networks are made fast, rows of the commands, and the commands: nothing that a chapter calls
+NOT_DESCRIBED = {"__init__", "__main__", "inference", "rows"}
 
 # what a page loads when it is opened, unlike what a reader may click
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
@@ -45,15 +50,19 @@ ON_SCREEN_ONLY = (
 every_page = pytest.mark.parametrize("name", WRITTEN)
 
 
-class Loaded(HTMLParser):
-    """Collects the addresses that a page loads, and the text of its styles."""
+class Parsed(HTMLParser):
+    """Collects what a page loads, the text of its styles, its anchors and where it links."""
 
     def __init__(self):
         super().__init__()
         self.addresses, self.styles, self.in_style = [], [], False
+        self.anchors, self.links = set(), []
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
+        self.anchors.add(given.get("id"))
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
         self.in_style = tag == "style"
         self.styles.append(given.get("style") or "")
         if tag == "link" and given.get("rel") in LINKS_ONLY:
@@ -73,14 +82,62 @@ def loaded_by_style(text):
     return re.findall(r"(?:@import\s*|url\(\s*)[\"']?([^\"')\s;]+)", text)
 
 
-def loaded_by_page(text):
-    parser = Loaded()
+def parsed(text):
+    parser = Parsed()
     parser.feed(text)
-    return parser.addresses + [one for style in parser.styles for one in loaded_by_style(style)]
+    return parser
+
+
+def loaded_by_page(text):
+    page = parsed(text)
+    return page.addresses + [found for style in page.styles for found in loaded_by_style(style)]
 
 
 def from_another_host(addresses):
-    return [one for one in addresses if re.match(r"(https?:)?//", one)]
+    return [address for address in addresses if re.match(r"(https?:)?//", address)]
+
+
+def leading_nowhere(folder):
+    """Return page and address of each link within a folder that finds no file or no anchor."""
+    pages = {path: parsed(path.read_text("utf-8")) for path in folder.rglob("*.html")}
+    nowhere = []
+    for path, page in pages.items():
+        for link in page.links:
+            address = urlsplit(link)
+            if address.scheme:
+                continue
+            target = (path.parent / unquote(address.path)).resolve() if address.path else path
+            anchors = pages[target].anchors if target in pages else {""}
+            # the theme's "#" goes to the top of the page
+            if not target.is_file() or unquote(address.fragment) not in {*anchors, ""}:
+                nowhere.append((path.relative_to(folder).as_posix(), link))
+    return nowhere
+
+
+def test_every_module_is_described_on_a_page_that_is_in_the_contents():
+    pages = [ROOT / f"{name}.rst" for name in SOURCES if name.startswith("book/api/")]
+    assert sorted(pages) == sorted(ROOT.glob("book/api/*.rst"))
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    described = set(re.findall(r"^\.\. automodule:: deepinside\.(\w+)", text, re.MULTILINE))
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    modules |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert modules - described <= NOT_DESCRIBED
+
+
+def test_a_link_that_leads_nowhere_is_noticed(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top"></h1><a href="#top">a</a><a href="b.html#x">b</a><a href="c.html">c</a>'
+        '<a href="sub/d.html#x%C3%A4">d</a><a href="#none">e</a><a href="https://f.org">f</a>'
+    )
+    (tmp_path / "b.html").write_text('<p id="y"></p><a href="a.html#top">a</a>')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "d.html").write_text('<p id="xä"></p><a href="../b.html#y">b</a>', "utf-8")
+    found = [("a.html", link) for link in ("b.html#x", "c.html", "#none")]
+    assert leading_nowhere(tmp_path) == found
+
+
+def test_every_link_within_the_book_leads_somewhere(built_book):
+    assert leading_nowhere(built_book) == []
 
 
 def test_what_is_loaded_from_another_host_is_noticed():
@@ -101,15 +158,17 @@ def test_no_file_of_the_book_loads_from_another_host(built_book):
         for path in built_book.rglob(pattern)
     }
     assert {path.name for path in files} >= {"saliency.html", "index.html", "book.css"}
-    assert {path: found for path, one in files.items() if (found := from_another_host(one))} == {}
+    elsewhere = {path: from_another_host(addresses) for path, addresses in files.items()}
+    assert {path: found for path, found in elsewhere.items() if found} == {}
 
 
 def test_a_page_stays_under_three_megabytes(built_book):
     """With its pictures, and without what the pages share and a browser keeps."""
     for name in WRITTEN:
         page = built_book / name
-        own = [one for one in loaded_by_page(page.read_text("utf-8")) if "_images/" in one]
-        size = sum((page.parent / unquote(one)).stat().st_size for one in set(own))
+        loaded = set(loaded_by_page(page.read_text("utf-8")))
+        pictures = [page.parent / unquote(address) for address in loaded if "_images/" in address]
+        size = sum(path.stat().st_size for path in pictures)
         assert size + page.stat().st_size < 3e6, name
 
 
@@ -133,24 +192,25 @@ def test_page_without_code_has_no_button_for_colab(built_book, name):
     opened = re.findall(r'href="(https://colab\.research\.google\.com/github/[^"]*)"', text)
     student = f"classroom/students/{name.split('/')[-1]}.ipynb"
     branch = CONFIG["repository"]["branch"]
-    led_to = [one.split(f"/blob/{branch}/")[-1] for one in opened]
+    led_to = [address.split(f"/blob/{branch}/")[-1] for address in opened]
     assert led_to == [student] * (name in EXERCISES)
     if name in EXERCISES:
         (link,) = re.findall(r'href="([^"]*_downloads/[^"]*)"', text)
         downloaded = (built_book / name).parent / unquote(link)
         assert downloaded.read_bytes() == (ROOT / student).read_bytes()
-    assert f'{"../" * name.count("/")}_sources/{name}.md"' in text
+    (source,) = (path for path in ROOT.glob(f"{name}.*") if path.suffix in (".md", ".rst"))
+    assert f'{"../" * name.count("/")}_sources/{name}{source.suffix}"' in text
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 @pytest.mark.parametrize("name", WRITTEN + MADE)
 def test_page_has_all_it_needs_and_asks_nobody_else(visit, scheme, name):
-    one = visit(name, scheme=scheme)
-    one.page.keyboard.press("End")  # pictures may wait until they are near
-    one.page.wait_for_load_state("networkidle")
-    assert (one.elsewhere, one.failed, one.errors) == ([], [], [])
-    assert len(one.asked) > 10
-    formulas, typeset, wrong, fonts = one.page.evaluate(
+    opened = visit(name, scheme=scheme)
+    opened.page.keyboard.press("End")  # pictures may wait until they are near
+    opened.page.wait_for_load_state("networkidle")
+    assert (opened.elsewhere, opened.failed, opened.errors) == ([], [], [])
+    assert len(opened.asked) > 10
+    formulas, typeset, wrong, fonts = opened.page.evaluate(
         """async () => {
             await document.fonts.ready;
             const count = (selector) => document.querySelectorAll(selector).length;
@@ -162,14 +222,14 @@ def test_page_has_all_it_needs_and_asks_nobody_else(visit, scheme, name):
     assert typeset == formulas
     assert wrong == 0
     assert bool(fonts) == bool(formulas)
-    assert "\\(" not in one.page.inner_text(".bd-article-container")
+    assert "\\(" not in opened.page.inner_text(".bd-article-container")
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 def test_the_first_page_leads_to_the_introduction(visit, scheme):
-    one = visit("index.html", scheme=scheme)
-    one.page.wait_for_url(f"{one.home}/{WRITTEN[0]}")
-    assert (one.elsewhere, one.failed, one.errors) == ([], [], [])
+    opened = visit("index.html", scheme=scheme)
+    opened.page.wait_for_url(f"{opened.home}/{WRITTEN[0]}")
+    assert (opened.elsewhere, opened.failed, opened.errors) == ([], [], [])
 
 
 def test_there_are_formulas(visit):
@@ -177,86 +237,87 @@ def test_there_are_formulas(visit):
 
 
 def test_what_a_page_asks_of_another_host_is_recorded_and_refused(visit):
-    one = visit("book/intro.html")
-    one.page.evaluate("() => fetch('https://example.org/x').catch(() => null)")
-    one.page.evaluate("() => fetch('missing.json')")
-    assert one.elsewhere == ["https://example.org/x"]
-    assert any("404" in failed and failed.endswith("missing.json") for failed in one.failed)
-    assert len(one.errors) == 2
+    opened = visit("book/intro.html")
+    opened.page.evaluate("() => fetch('https://example.org/x').catch(() => null)")
+    opened.page.evaluate("() => fetch('missing.json')")
+    assert opened.elsewhere == ["https://example.org/x"]
+    assert any("404" in failed and failed.endswith("missing.json") for failed in opened.failed)
+    assert len(opened.errors) == 2
 
 
 def test_search_answers_from_the_disk(visit):
-    one = visit("search.html?q=saliency", scheme="file")
-    one.page.wait_for_selector('#search-results .search li a[href^="book/saliency.html"]')
+    opened = visit("search.html?q=saliency", scheme="file")
+    opened.page.wait_for_selector('#search-results .search li a[href^="book/saliency.html"]')
     # browsers let no page on the disk read another, so there are titles without excerpts
-    assert one.elsewhere == []
-    assert all("net::ERR_FAILED file://" in failed for failed in one.failed)
+    assert opened.elsewhere == []
+    assert all("net::ERR_FAILED file://" in failed for failed in opened.failed)
 
 
 @every_page
 def test_page_fits_a_phone(visit, name):
-    one = visit(name, size=pages.PHONE)
-    width, too_wide = one.page.evaluate(
+    opened = visit(name, size=pages.PHONE)
+    width, too_wide = opened.page.evaluate(
         """() => [document.scrollingElement.scrollWidth,
             [...document.querySelectorAll(".bd-article *")]
-                .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
-                .map((one) => one.outerHTML.slice(0, 120))]"""
+                .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+                .map((element) => element.outerHTML.slice(0, 120))]"""
     )
     assert width <= pages.PHONE[0], too_wide[:5]
 
 
 @every_page
 def test_page_is_accessible_and_every_picture_has_a_text(visit, name):
-    one = visit(name)
+    opened = visit(name)
     # an explorer's texts change with its controls; test_explorer_pages.py reads them
-    texts = one.page.evaluate(
+    texts = opened.page.evaluate(
         "() => [...document.querySelectorAll('.bd-article img')]"
-        ".filter((one) => !one.closest('.explorer')).map((one) => one.alt)"
+        ".filter((image) => !image.closest('.explorer')).map((image) => image.alt)"
     )
     assert all(len(text) > 20 for text in texts), texts
     assert len(texts) >= (name.removesuffix(".html") in NOTEBOOKS)
-    assert set(one.axe(within=".bd-article")) <= {OF_DOCUTILS}
+    assert set(opened.axe(within=".bd-article")) <= {OF_DOCUTILS}
 
 
 @every_page
 def test_page_is_accessible_and_pictures_keep_their_colors_in_the_dark(visit, name):
-    one = visit(name, color_scheme="dark")
-    assert one.page.evaluate("document.documentElement.dataset.theme") == "dark"
-    changed = one.page.evaluate(
+    opened = visit(name, color_scheme="dark")
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    changed = opened.page.evaluate(
         """() => {
-            const ancestors = (one) => one ? [one, ...ancestors(one.parentElement)] : [];
+            const ancestors = (element) =>
+                element ? [element, ...ancestors(element.parentElement)] : [];
             return [...document.querySelectorAll(".bd-article :is(img, canvas, svg)")]
                 .flatMap(ancestors)
-                .filter((one) => getComputedStyle(one).filter !== "none")
-                .map((one) => one.outerHTML.slice(0, 120));
+                .filter((element) => getComputedStyle(element).filter !== "none")
+                .map((element) => element.outerHTML.slice(0, 120));
         }"""
     )
     assert changed == []
-    assert set(one.axe(within=".bd-article")) <= {OF_DOCUTILS}
+    assert set(opened.axe(within=".bd-article")) <= {OF_DOCUTILS}
 
 
 def test_what_is_not_accessible_is_found(visit):
-    one = visit("book/intro.html")
-    one.page.evaluate(
+    opened = visit("book/intro.html")
+    opened.page.evaluate(
         "() => document.querySelector('.bd-article h1').insertAdjacentHTML('afterend', "
         '\'<img src="../_static/logo.png"><p style="color: #ccc; background: #fff">pale</p>\')'
     )
-    rules = {found.split()[0] for found in one.axe(within=".bd-article")}
+    rules = {found.split()[0] for found in opened.axe(within=".bd-article")}
     assert rules == {"image-alt", "color-contrast"}
 
 
 def test_printed_page_holds_the_text_and_nothing_to_click(visit):
-    one = visit("book/saliency.html", color_scheme="dark")
-    shown = "selectors => selectors.filter((one) => document.querySelector(one).checkVisibility())"
-    one.page.hover(".cell_input")
-    assert "button.copybtn" in one.page.evaluate(shown, ON_SCREEN_ONLY)
-    one.page.emulate_media(media="print")
-    assert one.page.evaluate(shown, ON_SCREEN_ONLY) == []
+    opened = visit("book/saliency.html", color_scheme="dark")
+    shown = "names => names.filter((name) => document.querySelector(name).checkVisibility())"
+    opened.page.hover(".cell_input")
+    assert "button.copybtn" in opened.page.evaluate(shown, ON_SCREEN_ONLY)
+    opened.page.emulate_media(media="print")
+    assert opened.page.evaluate(shown, ON_SCREEN_ONLY) == []
     # the theme shows the title apart from the article
-    assert one.page.locator("#jb-print-docs-body h1").is_visible()
-    assert one.page.locator(".bd-article figure img").first.is_visible()
-    colors = one.page.evaluate(
+    assert opened.page.locator("#jb-print-docs-body h1").is_visible()
+    assert opened.page.locator(".bd-article figure img").first.is_visible()
+    colors = opened.page.evaluate(
         """() => [...document.querySelectorAll(".bd-article p, .bd-article pre span")]
-            .map((one) => getComputedStyle(one).color)"""
+            .map((element) => getComputedStyle(element).color)"""
     )
     assert set(colors) <= {"rgb(17, 17, 17)", "rgb(68, 68, 68)"}

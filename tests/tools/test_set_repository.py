@@ -1,27 +1,19 @@
-import importlib.util
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
+import set_repository as tool
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FORK = ("https://github.com/some-school/conv.nets", "v2.1")
 
 
-@pytest.fixture(scope="module")
-def tool():
-    path = ROOT / "tools" / "set_repository.py"
-    specification = importlib.util.spec_from_file_location("set_repository", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def copy(tool, tmp_path):
+def copy(tmp_path):
     """The files of this repository that name its address, and one of a classroom."""
-    for path in [ROOT / "_config.yml", *tool.notebooks(ROOT), *tool.exercises(ROOT)]:
+    for path in [*tool.notebooks(ROOT), *tool.texts(ROOT)]:
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -39,10 +31,11 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_configuration_and_every_setup_cell_name_the_fork(tool, copy):
+def test_configuration_and_every_setup_cell_name_the_fork(copy):
     before, old = contents(copy), yaml.safe_load((copy / "_config.yml").read_text("utf-8"))
     changed = tool.set_repository(*FORK, copy)
     assert set(changed) == set(before)
+    assert tool.repository(copy) == FORK
     new = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))
     assert (new["repository"]["url"], new["repository"]["branch"]) == FORK
     here = old["repository"]
@@ -56,10 +49,10 @@ def test_configuration_and_every_setup_cell_name_the_fork(tool, copy):
         assert path.read_text("utf-8") == new
 
 
-def test_links_to_files_of_the_repository_name_the_fork(tool, copy):
+def test_links_to_files_of_the_repository_name_the_fork(copy):
     here = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))["repository"]
     tool.set_repository(*FORK, copy)
-    pages = tool.exercises(copy)
+    pages = sorted((copy / "book" / "exercises").glob("*.md"))
     assert pages
     for page in pages:
         notebook = f"classroom/students/{page.stem}.ipynb"
@@ -72,7 +65,57 @@ def test_links_to_files_of_the_repository_name_the_fork(tool, copy):
     assert not [path for path, content in contents(copy).items() if here in content]
 
 
-def test_the_rest_of_the_configuration_stays(tool, copy):
+def test_nothing_names_the_old_address(copy):
+    owner, name = tool.repository(copy)[0].split("/")[-2:]
+    tool.set_repository(*FORK, copy)
+    for path, content in contents(copy).items():
+        text = content.decode("utf-8")
+        left = [f"{owner}/{name}", f"{owner}%2F{name}", f"{owner}.github.io"]
+        assert [old for old in left if old in text] == [], path
+
+
+def test_addresses_without_a_tag_and_of_the_pages_name_the_fork(copy):
+    tool.set_repository(*FORK, copy)
+    citation = yaml.safe_load((copy / "CITATION.cff").read_text("utf-8"))
+    assert citation["repository-code"] == FORK[0]
+    assert citation["url"] == "https://some-school.github.io/conv.nets/"
+    urls = tomllib.loads((copy / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert urls == {
+        "Documentation": "https://some-school.github.io/conv.nets/",
+        "Repository": FORK[0],
+        "Issues": f"{FORK[0]}/issues",
+        "Changelog": f"{FORK[0]}/blob/v2.1/CHANGELOG.md",
+    }
+    readme = (copy / "README.md").read_text("utf-8")
+    assert readme.count(f"git+{FORK[0]}@v2.1") == 2
+    assert "repo=https%3A%2F%2Fgithub.com%2Fsome-school%2Fconv.nets&branch=v2.1&" in readme
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://github.com/some-school/nets.", "https://github.com/a/b."),
+        ("https://github.com/some-school/nets/tree/main", "https://github.com/a/b/tree/main"),
+        ("git+https://github.com/some-school/nets@main`", "git+https://github.com/a/b@v1`"),
+        ("https://some-school.github.io/nets/x", "https://a.github.io/b/x"),
+        # others'
+        ("https://github.com/some-school/nets-of-mine", None),
+        ("https://github.com/some-school/nets.old", None),
+        ("https://github.com/other/some-school/nets", None),
+        ("https://some-school.github.io/nets2", None),
+        ("some-school/nets", None),
+    ],
+)
+def test_only_this_address_is_renamed(tmp_path, text, expected):
+    config = "repository:\n  url: https://github.com/some-school/nets\n  branch: main\n"
+    (tmp_path / "_config.yml").write_text(config, "utf-8")
+    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+        (tmp_path / name).write_text(text, "utf-8")
+    tool.set_repository("https://github.com/a/b", "v1", tmp_path)
+    assert (tmp_path / "README.md").read_text("utf-8") == (expected or text)
+
+
+def test_the_rest_of_the_configuration_stays(copy):
     before = (copy / "_config.yml").read_text("utf-8").splitlines()
     tool.set_repository(*FORK, copy)
     after = (copy / "_config.yml").read_text("utf-8").splitlines()
@@ -83,14 +126,14 @@ def test_the_rest_of_the_configuration_stays(tool, copy):
     ]
 
 
-def test_a_second_time_changes_nothing(tool, copy):
+def test_a_second_time_changes_nothing(copy):
     tool.set_repository(*FORK, copy)
     once = contents(copy)
     assert tool.set_repository(*FORK, copy) == []
     assert contents(copy) == once
 
 
-def test_there_and_back(tool, copy):
+def test_there_and_back(copy):
     before = contents(copy)
     here = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))["repository"]
     tool.set_repository(*FORK, copy)
@@ -115,7 +158,7 @@ def test_there_and_back(tool, copy):
         "https://github.com/a/ä",
     ],
 )
-def test_a_wrong_address_is_refused_and_nothing_changes(tool, copy, url):
+def test_a_wrong_address_is_refused_and_nothing_changes(copy, url):
     before = contents(copy)
     with pytest.raises(ValueError, match=r"must be https://github\.com/OWNER/NAME, not"):
         tool.set_repository(url, "main", copy)
@@ -123,18 +166,18 @@ def test_a_wrong_address_is_refused_and_nothing_changes(tool, copy, url):
 
 
 @pytest.mark.parametrize("tag", ["", "-x", "a b", "a//b", "a/", "a@b", "main\n", 'x"'])
-def test_a_wrong_tag_is_refused(tool, copy, tag):
+def test_a_wrong_tag_is_refused(copy, tag):
     with pytest.raises(ValueError, match="must be the name of a tag or branch, not"):
         tool.set_repository(FORK[0], tag, copy)
 
 
 @pytest.mark.parametrize("tag", ["main", "v1.0.2", "release/2027", "a1b2c3d"])
-def test_tags_and_branches_are_taken(tool, copy, tag):
+def test_tags_and_branches_are_taken(copy, tag):
     tool.set_repository(FORK[0], tag, copy)
     assert f"  branch: {tag}\n" in (copy / "_config.yml").read_text("utf-8")
 
 
-def test_a_notebook_from_elsewhere_is_named_and_nothing_changes(tool, copy):
+def test_a_notebook_from_elsewhere_is_named_and_nothing_changes(copy):
     odd = copy / "classroom" / "lesson 1" / "exercises.ipynb"
     odd.write_text(odd.read_text("utf-8").replace("git+https://", "git+https://other."), "utf-8")
     before = contents(copy)
@@ -145,7 +188,7 @@ def test_a_notebook_from_elsewhere_is_named_and_nothing_changes(tool, copy):
     assert contents(copy) == before
 
 
-def test_a_configuration_without_a_repository_is_refused(tool, copy):
+def test_a_configuration_without_a_repository_is_refused(copy):
     (copy / "_config.yml").write_text("title: none\n", "utf-8")
     with pytest.raises(ValueError, match="must have a repository"):
         tool.set_repository(*FORK, copy)
