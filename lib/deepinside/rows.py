@@ -1,0 +1,87 @@
+"""Rows of a CSV file that a long run writes as it goes, and goes on with when started again.
+
+A run that was killed may leave a last line that is torn. It is left out of what is read, and
+goes as the next run begins with `write_rows`.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the whole rows of an earlier run; none if there is no file, or an empty one.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is not changed.
+    columns : sequence of str
+        What its header has to begin with; further columns are read as well.
+
+    Raises
+    ------
+    ValueError
+        If it is another kind of file.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    expected = f"no file or one that begins with {','.join(columns)}"
+    # names of files, which need not be Unicode, are among what was written
+    with path.open(encoding="utf-8-sig", errors="backslashreplace", newline="\n") as file:
+        reader = csv.DictReader(line for line in file if line.endswith("\n"))
+        try:
+            if list(reader.fieldnames or ())[: len(columns)] != list(columns):
+                raise ValueError(f"expected {expected}, got {path}")
+            for row in reader:
+                if None not in row and None not in row.values():
+                    yield row
+        except csv.Error as error:
+            raise ValueError(f"expected {expected}, got {path}: {error}") from error
+
+
+def write_rows(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]] = ()
+) -> None:
+    """Replace a file by one with these rows, at once, so that no moment has neither.
+
+    The rows may be those that `read_rows` is still reading from the same file. What has no
+    column is left out, what is missing is empty.
+    """
+    beside = path.with_name(path.name + ".new")
+    try:
+        with _opened(beside, "w") as file:
+            writer = _writer(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def appending(
+    path: Path, columns: Sequence[str]
+) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Give a function that appends a row to a file of `write_rows`, and has it written.
+
+    Nothing of a row is kept back: if the process is killed, each row it gave is in the file.
+    """
+    with _opened(path, "a") as file:
+        writer = _writer(file, columns)
+
+        def append(row: Mapping[str, object]) -> None:
+            writer.writerow(row)
+            file.flush()
+
+        yield append
+
+
+def _opened(path: Path, mode: str) -> TextIO:
+    return path.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _writer(file: TextIO, columns: Sequence[str]) -> csv.DictWriter:
+    return csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")

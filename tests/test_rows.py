@@ -1,0 +1,89 @@
+import pytest
+
+from deepinside.rows import appending, read_rows, write_rows
+
+COLUMNS = ("file", "label", "points")
+A, B = {"file": "a", "label": "cat", "points": "1"}, {"file": "b", "label": "", "points": "2"}
+
+
+def test_rows_come_back_as_they_were_written(tmp_path):
+    path = tmp_path / "rows.csv"
+    write_rows(path, COLUMNS, [A])
+    with appending(path, COLUMNS) as append:
+        append({"file": "b", "points": 2})
+        # written at once, while the file is still open
+        assert path.read_text("utf-8") == "file,label,points\na,cat,1\nb,,2\n"
+    assert list(read_rows(path, COLUMNS)) == [A, B]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("value", ['"quoted", and comma', "two\nlines", "é"])
+def test_any_text_comes_back(tmp_path, value):
+    path = tmp_path / "rows.csv"
+    write_rows(path, COLUMNS, [A | {"label": value}, B])
+    assert list(read_rows(path, COLUMNS)) == [A | {"label": value}, B]
+
+
+def test_a_name_that_is_no_unicode_can_be_written(tmp_path):
+    path = tmp_path / "rows.csv"
+    write_rows(path, COLUMNS, [A | {"file": "r\udce9ponse"}])
+    assert next(read_rows(path, COLUMNS))["file"] == "r\\udce9ponse"
+
+
+@pytest.mark.parametrize("text", [None, "", "file,label,points\n"])
+def test_no_file_has_no_rows(tmp_path, text):
+    path = tmp_path / "rows.csv"
+    if text is not None:
+        path.write_text(text)
+    assert list(read_rows(path, COLUMNS)) == []
+
+
+@pytest.mark.parametrize("torn", ["b,dog,1", "b,d", "b", '"b\n', "b\n", "b,dog,1,2\n"])
+def test_what_is_no_whole_row_is_left_out_and_gone_on_the_next_start(tmp_path, torn):
+    path = tmp_path / "rows.csv"
+    before = "file,label,points\na,cat,1\n" + torn
+    path.write_text(before)
+    assert list(read_rows(path, COLUMNS)) == [A]
+    assert path.read_text() == before
+    write_rows(path, COLUMNS, read_rows(path, COLUMNS))
+    assert path.read_text() == "file,label,points\na,cat,1\n"
+
+
+def test_further_columns_are_read_and_others_are_left_out_of_what_is_written(tmp_path):
+    path = tmp_path / "rows.csv"
+    write_rows(path, COLUMNS, [A])
+    rows = list(read_rows(path, ("file",)))
+    assert rows == [A]
+    write_rows(path, ("file", "points", "new"), rows)
+    assert path.read_text() == "file,points,new\na,1,\n"
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes("\ufefffile,label,points\r\na,cat,1\r\nb,,2\r\n".encode())
+    assert list(read_rows(path, COLUMNS)) == [A, B]
+
+
+@pytest.mark.parametrize(
+    "text", ["name,grade\nanna,1\n", "label,file,points\n", "file", "PNG" * 10**5 + "\n"]
+)
+def test_another_file_is_refused_and_not_changed(tmp_path, text):
+    path = tmp_path / "grades.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"begins with file,label,points, got .*grades\.csv"):
+        write_rows(path, COLUMNS, read_rows(path, COLUMNS))
+    assert path.read_text() == text
+    assert [file.name for file in tmp_path.iterdir()] == ["grades.csv"]
+
+
+def test_a_run_that_is_killed_while_it_replaces_keeps_what_was_there(tmp_path):
+    path = tmp_path / "rows.csv"
+    write_rows(path, COLUMNS, [A])
+
+    def rows():
+        yield B
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_rows(path, COLUMNS, rows())
+    assert list(read_rows(path, COLUMNS)) == [A]
