@@ -8,7 +8,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -79,9 +79,9 @@ def appending(
         yield append
 
 
-def _opened(path: Path, mode: str) -> TextIO:
+def _opened(path: Path, mode: str) -> IO[str]:
     return path.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _writer(file: TextIO, columns: Sequence[str]) -> csv.DictWriter:
+def _writer(file: IO[str], columns: Sequence[str]) -> csv.DictWriter:
     return csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")

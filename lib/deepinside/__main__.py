@@ -1,0 +1,52 @@
+"""The command of this package.
+
+Each sub-command is a module with `add_arguments` and `run`, whose docstring is its help. It
+is imported only if it is the one that is called.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "grade": ("deepinside.classroom.grading.command", "grade a folder of students' notebooks"),
+    "evaluate-localization": (
+        "deepinside.evaluation.command",
+        "measure on a folder of photos how well objects are found",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(
+        prog="deepinside",
+        description="Commands of the book Deep Inside ConvNets.",
+        epilog="deepinside COMMAND --help says what a command takes.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module, what) in COMMANDS.items():
+        chosen = commands.add_parser(
+            name, help=what, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if arguments[:1] == [name]:
+            command, called = import_module(module), chosen
+            called.description, _, called.epilog = (command.__doc__ or "").partition("\n\n")
+            command.add_arguments(called)
+    options = parser.parse_args(arguments)
+    try:
+        return command.run(options)
+    except (ValueError, OSError) as error:
+        called.error(str(error))
+    except KeyboardInterrupt:
+        print(
+            f"\ninterrupted; {options.output} has the rows so far, the same command goes on",
+            file=sys.stderr,
+        )
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Grading of students' notebooks: ``python -m deepinside grade``."""

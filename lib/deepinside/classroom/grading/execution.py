@@ -1,0 +1,245 @@
+"""Running a submission in a kernel of its own, under limits, as often as it takes.
+
+nbclient executes the cells, and after them the checks of this installation in the same
+kernel. If a cell or a check ends the kernel, or has to be ended, everything is run once more
+without it, so that it costs no more than one task.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from deepinside.classroom.grading.confinement import Limits, can_confine, confined, limited
+from deepinside.classroom.grading.submissions import Submission
+
+if TYPE_CHECKING:
+    from deepinside.classroom.checks import Task
+
+# how often a notebook whose kernel was ended is run again, without what ended it
+ATTEMPTS = 4
+# seconds in which a kernel has to start
+STARTUP = 60
+# what a kernel needs to know of the environment; no keys, no tokens
+KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+# how many seconds after it was interrupted a cell is ended from outside
+_GRACE = 5.0
+
+Execute = Callable[[str, float], Awaitable[dict]]
+
+
+@dataclass
+class Grades:
+    """What a submission got: the tasks that passed, and remarks on the others."""
+
+    passed: set[str] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
+
+
+class Ended(Exception):  # noqa: N818 - no error of the program, but what a notebook did
+    """The kernel ended, or has to be ended, and why."""
+
+
+async def grade_submission(
+    submission: Submission,
+    listed: Sequence["Task"],
+    *,
+    tasks: str,
+    limits: Limits,
+) -> Grades:
+    """Run a submission, check its answers, and return its grades.
+
+    Parameters
+    ----------
+    submission : Submission
+        A submission without error.
+    listed : sequence of Task
+        The tasks of its notebook.
+    tasks : str
+        The module that has TASKS.
+    limits : Limits
+        Of time and memory.
+
+    Raises
+    ------
+    RuntimeError
+        If no kernel comes to the notebook, which is not to be blamed.
+    """
+    names = [task.name for task in listed]
+    cells, grades = dict(submission.cells), Grades()
+    told: dict[str, tuple[bool, str]] = {}
+    prepare = (
+        "__import__('importlib').import_module('deepinside.classroom.grading.kernel')"
+        f".prepare({tasks!r}, {submission.notebook!r})"
+    )
+    deadline = time.monotonic() + limits.notebook
+    for _ in range(ATTEMPTS):
+        step: int | str = "start"
+        failed: dict[int, str] = {}
+        try:
+            async with _kernel(limits.memory, deadline) as execute:
+                started = await execute(prepare, STARTUP)
+                if "ename" in started:
+                    raise Ended(f"{started['ename']}: {started['evalue']}")
+                for step, source in cells.items():
+                    reply = await execute(source, limits.cell)
+                    if "ename" in reply:
+                        failed[step] = reply["ename"]
+                for step in [name for name in names if name not in told]:
+                    reply = await execute(f"%check_answer {step}", limits.check)
+                    told[step] = _found(reply)
+            break
+        except Ended as ended:
+            if step in names:
+                told[step] = (False, str(ended))
+            elif step in cells:
+                grades.remarks.append(f"cell {step}: {ended}")
+                del cells[step]
+            else:
+                raise RuntimeError(f"could not start to run {submission.file}: {ended}") from None
+        if time.monotonic() > deadline:
+            break
+    # where a cell failed, a function may be missing
+    grades.remarks += [f"cell {place}: {error}" for place, error in failed.items()]
+    grades.remarks += [
+        f"{name}: {told[name][1]}" for name in names if name in told and told[name][1]
+    ]
+    grades.passed = {name for name, (passed, _) in told.items() if passed}
+    return grades
+
+
+def _found(reply: dict) -> tuple[bool, str]:
+    """Return what a check found: whether the answer passed, and what is to be said of it."""
+    for payload in reply.get("payload", ()):
+        if payload.get("source") == "check_answer":
+            return payload["passed"], payload["message"][:500]
+    return False, reply.get("ename", "the check told nothing")
+
+
+@asynccontextmanager
+async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
+    """Start a kernel in a scratch folder, give what executes code in it, and end it.
+
+    ``await execute(code, seconds)`` returns the reply of the kernel, with "ename" if the code
+    failed or took too long, and raises `Ended` if there is no kernel any more.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="deepinside-grade-")).resolve()
+    manager: Any = _manager(scratch, memory)
+    channels: Any = None
+    replies: list[dict] = []
+    client = NotebookClient(
+        new_notebook(cells=[new_code_cell()]), manager, allow_errors=True, record_timing=False,
+        store_widget_state=False,
+        on_cell_executed=lambda execute_reply, **_: replies.append(execute_reply["content"]),
+    )  # fmt: skip
+
+    async def ended(otherwise: str) -> Ended:
+        status = await manager.provisioner.poll()
+        return Ended(otherwise if status is None else f"the process ended, exit status {status}")
+
+    async def ready(seconds: float, otherwise: str) -> None:
+        try:
+            await channels.wait_for_ready(timeout=seconds)
+        except RuntimeError:
+            raise await ended(otherwise) from None
+
+    async def execute(source: str, seconds: float) -> dict:
+        allowed = min(seconds, deadline - time.monotonic())
+        over = Ended("the time for the whole notebook was over")
+        if allowed <= 0:
+            raise over
+        if not source.strip():  # nothing that the kernel would reply to
+            return {}
+        client.timeout = math.ceil(allowed)
+        try:
+            await client.async_execute_cell(new_code_cell(source), 0, store_history=False)
+        except CellTimeoutError:
+            if allowed < seconds:
+                raise over from None
+            await manager.interrupt_kernel()
+            await ready(_GRACE, f"did not end within {seconds + _GRACE:g} s")
+            return {"ename": f"took more than {seconds:g} s"}
+        except DeadKernelError:
+            # nbclient takes a cancellation for the kernel's death
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from None
+            raise await ended("the process ended") from None
+        except UnicodeEncodeError as error:  # a string that is no text cannot be sent
+            return {"ename": type(error).__name__}
+        return replies.pop()
+
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    try:
+        # within bubblewrap the kernel cannot see its parent, and is ended with it
+        await manager.start_kernel(
+            cwd=str(scratch / "home"), env=_environment(scratch), independent=can_confine(), **quiet
+        )
+        channels = client.kc = manager.client()
+        channels.start_channels()
+        channels.allow_stdin = False
+        await ready(STARTUP, f"did not start within {STARTUP} s")
+        yield execute
+    finally:
+        # first, as the manager closes what the channels' threads use
+        if channels:
+            channels.stop_channels()
+        await manager.shutdown_kernel(now=True)
+        _remove(scratch)
+
+
+def _manager(scratch: Path, memory: int) -> AsyncKernelManager:
+    """Return what starts and ends a kernel that is confined to a folder."""
+    (scratch / "home").mkdir()
+    (scratch / "submission").mkdir()
+    kernel = [
+        *limited(memory), *(confined(scratch) if can_confine() else ()),
+        sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}",
+        "--IPKernelApp.capture_fd_output=False", "--HistoryManager.enabled=False",
+        "--InteractiveShell.cache_size=0", "--InteractiveShell.xmode=Minimal",
+    ]  # fmt: skip
+    # interrupted by a message: a signal would end bubblewrap
+    spec = {"argv": kernel, "display_name": "", "language": "python", "interrupt_mode": "message"}
+    (scratch / "submission" / "kernel.json").write_text(json.dumps(spec), "utf-8")
+    return AsyncKernelManager(
+        kernel_name="submission", kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(scratch)]),
+        connection_file=str(scratch / "connection.json"), transport="ipc", ip=str(scratch / "ipc"),
+    )  # fmt: skip
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    home, once = str(scratch / "home"), "1"
+    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | {
+        "HOME": home, "TMPDIR": str(scratch), "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": once,
+        "IPYTHONDIR": str(scratch / "ipython"), "MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": once,
+    }  # fmt: skip
+
+
+def _remove(scratch: Path) -> None:
+    """Remove a folder, whatever a notebook did to the permissions in it."""
+
+    def open_up(function: object, path: str, error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            Path(path).chmod(0o700)
+
+    shutil.rmtree(scratch, onerror=open_up)
+    shutil.rmtree(scratch, ignore_errors=True)
