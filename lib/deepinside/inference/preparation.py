@@ -9,15 +9,14 @@ off, as they overwrite the activations that later chapters look at.
 import copy
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deepinside.inference.packed import pack_pointwise
+from deepinside.inference.recording import recorded_calls
 
 
 def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
@@ -74,8 +73,10 @@ def fold_batch_norm(network: nn.Module) -> int:
     """
     modules = dict(network.named_modules())
     try:
-        graph = _Tracer().trace(network)
-    except Exception:  # tracing runs the network's own code: whatever it raises, do not fold
+        graph = recorded_calls(
+            copy.deepcopy(network), lambda module: isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+        )
+    except ValueError:
         return 0
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     folded = 0
@@ -124,25 +125,6 @@ def make_padding_static(network: nn.Module, image: Tensor) -> int:
     for convolution, size in plain.items():
         _pad_statically(convolution, size)
     return len(plain)
-
-
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Switch a network to evaluation mode and afterwards each module back to its own."""
-    training = [module for module in network.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        kept = isinstance(m, nn.Conv2d | nn.BatchNorm2d)
-        return kept or super().is_leaf_module(m, module_qualified_name)
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

@@ -1,0 +1,106 @@
+import copy
+import sys
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from backward_network.small_networks import relative_difference
+
+from deepinside.backward_network import backward_network, export_onnx
+from deepinside.deconvnet import pseudo_gradient
+from deepinside.saliency import image_gradient
+
+
+@pytest.fixture(scope="module")
+def graph_of(tmp_path_factory):
+    """Write a network's graph, once; returns the file and a session that runs it."""
+
+    def write(network, images):
+        path = tmp_path_factory.mktemp("graph") / "both_ways.onnx"
+        export_onnx(backward_network(network), path, images=images)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return path, session
+
+    return write
+
+
+def run(session, images, classes):
+    given = {"image": images.numpy(), "class": classes.numpy()}
+    return [torch.from_numpy(values) for values in session.run(["scores", "gradient"], given)]
+
+
+def test_graph_of_efficientnet_gives_scores_and_gradient(network, fitted, graph_of):
+    images = torch.stack(list(fitted.values()))
+    _, session = graph_of(network, images)
+    classes = network(images).argmax(1)
+    scores, gradients = run(session, images, classes)
+    expected = network(images)
+    assert (scores - expected).abs().max() < 1e-4
+    # on the other photos some ReLU6 stands at its kink, and rounding decides on its mask
+    clear = [list(fitted).index(name) for name in ("astronaut", "cat")]
+    exact = image_gradient(network, images, classes)
+    assert relative_difference(gradients[clear], exact[clear]) < 1e-4
+    assert relative_difference(gradients, exact) < 0.01
+    # one image as a batch, another class
+    scores, gradients = run(session, images[2:3], torch.tensor([281]))
+    assert (scores - expected[2:3]).abs().max() < 1e-4
+    assert relative_difference(gradients, image_gradient(network, images[2:3], 281)) < 1e-4
+
+
+def test_graph_is_one_lean_file(network, four_images, graph_of):
+    path, _ = graph_of(network, four_images[:1])
+    assert [file.name for file in path.parent.iterdir()] == ["both_ways.onnx"]
+    weights = sum(p.numel() * 4 for p in network.parameters())
+    assert path.stat().st_size < 1.02 * weights
+    model = onnx.load(path)
+    onnx.checker.check_model(model)
+    assert all(opset.version <= 21 for opset in model.opset_import if not opset.domain)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Conv") == kinds.count("ConvTranspose") == 49
+    names = {given.name: given.type.tensor_type for given in model.graph.input}
+    assert names["image"].elem_type == onnx.TensorProto.FLOAT
+    assert names["class"].elem_type == onnx.TensorProto.INT64
+    assert [output.name for output in model.graph.output] == ["scores", "gradient"]
+
+
+def test_graph_of_the_digits_network_has_its_switches(digits_network, digits, graph_of):
+    images, classes = digits.images[::10], torch.arange(100) % 10
+    _, session = graph_of(digits_network, images)
+    scores, gradient = run(session, images, classes)
+    assert (scores - digits_network(images)).abs().max() < 1e-4
+    expected = image_gradient(digits_network, images, classes)
+    assert relative_difference(gradient, expected) < 1e-4
+
+
+def test_graph_has_the_rules_of_the_time(digits_network, digits, tmp_path):
+    images, classes = digits.images[::100], torch.arange(10)
+    export_onnx(backward_network(digits_network, rule="guided"), tmp_path / "a", images=images)
+    session = onnxruntime.InferenceSession(tmp_path / "a", providers=["CPUExecutionProvider"])
+    expected = pseudo_gradient(digits_network, images, classes, rule="guided")
+    assert relative_difference(run(session, images, classes)[1], expected) < 1e-4
+
+
+def test_export_leaves_the_network_as_it_was(digits, digits_network, tmp_path):
+    network = copy.deepcopy(digits_network.layers).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    export_onnx(backward_network(network), tmp_path / "a.onnx", images=digits.images[:1])
+    assert all(module.training for module in network.modules())
+    assert all(value.equal(before[name]) for name, value in network.state_dict().items())
+
+
+def test_missing_package_is_named(digits_network, digits, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'deepinside\[onnx\]'"):
+        export_onnx(backward_network(digits_network), tmp_path / "a", images=digits.images[:1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_the_networks_is_not_written(digits, digits_network, tmp_path):
+    both_ways = backward_network(copy.deepcopy(digits_network))
+    both_ways.network.layers[1].register_forward_hook(lambda module, given, output: output * 2)
+    with pytest.raises(ValueError, match=r"a forward hook on 'layers\.1'"):
+        export_onnx(both_ways, tmp_path / "a", images=digits.images[:1])
+    with pytest.raises(ValueError, match=r"expected images of shape \(N, 1, 28, 28\)"):
+        export_onnx(backward_network(digits_network), tmp_path / "a", images=torch.rand(1, 1, 9, 9))
+    assert not list(tmp_path.iterdir())
