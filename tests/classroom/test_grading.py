@@ -94,6 +94,13 @@ def submissions(outside):
         ),
         "memory.ipynb": notebook(DOUBLE, "full = bytearray(10**10)", HALF),
         "exits.ipynb": notebook(DOUBLE, "import sys\nsys.exit()", "import os\nos._exit(0)", HALF),
+        "killed.ipynb": notebook(DOUBLE, "import os\nos.kill(os.getpid(), 9)", HALF),
+        "leaves.ipynb": notebook(
+            DOUBLE,
+            "import subprocess",
+            f"subprocess.Popen(['sh', '-c', 'sleep 60 # {outside}'], start_new_session=True)",
+            HALF,
+        ),
         "exits_in_answer.ipynb": notebook(DOUBLE, "import os\ndef half(number):\n    os._exit(0)"),
         "quits.ipynb": notebook(DOUBLE, "exit()", "quit", HALF),
         "waits.ipynb": notebook(DOUBLE, "import asyncio\nawait asyncio.sleep(0)", HALF),
@@ -202,6 +209,8 @@ def graded(tmp_path_factory, tasks):
         ("endless_answer_in_c.ipynb", "1", "0", "half-of-it: did not end within 2 s"),
         ("memory.ipynb", "1", "2", "cell 3: MemoryError"),
         ("exits.ipynb", "1", "2", "cell 4: the process ended, exit status 0; cell 3: SystemExit"),
+        ("killed.ipynb", "1", "2", "cell 3: the process ended, exit status 137"),
+        ("leaves.ipynb", "1", "2", ""),
         ("exits_in_answer.ipynb", "1", "0", "half-of-it: the process ended, exit status 0"),
         ("forks.ipynb", "1", "2", ""),
         ("babbles.ipynb", "1", "2", ""),
@@ -285,7 +294,7 @@ def test_scratch_folders_and_processes_are_gone(graded):
         "grades.csv", "outside", "scratch", "submissions"
     ]  # fmt: skip
     assert not list((graded / "scratch").iterdir())
-    if sys.platform == "linux":
+    if can_confine():
         commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")
                     if os.access(path, os.R_OK)]  # fmt: skip
         assert not [command for command in commands if os.fsencode(graded) in command]
