@@ -95,7 +95,7 @@ async def grade_submission(
         failed: dict[int, str] = {}
         try:
             async with _kernel(limits.memory, deadline) as execute:
-                started = await execute(prepare, STARTUP)
+                started = await execute(prepare, limits.notebook)
                 if "ename" in started:
                     raise Ended(f"{started['ename']}: {started['evalue']}")
                 for step, source in cells.items():
