@@ -94,10 +94,29 @@ def submissions(outside):
         ),
         "memory.ipynb": notebook(DOUBLE, "full = bytearray(10**10)", HALF),
         "exits.ipynb": notebook(DOUBLE, "import sys\nsys.exit()", "import os\nos._exit(0)", HALF),
+        "killed.ipynb": notebook(DOUBLE, "import os\nos.kill(os.getpid(), 9)", HALF),
+        "leaves.ipynb": notebook(
+            DOUBLE,
+            "import subprocess",
+            f"subprocess.Popen(['sh', '-c', 'sleep 60 # {outside}'], start_new_session=True)",
+            HALF,
+        ),
         "exits_in_answer.ipynb": notebook(DOUBLE, "import os\ndef half(number):\n    os._exit(0)"),
         "quits.ipynb": notebook(DOUBLE, "exit()", "quit", HALF),
         "waits.ipynb": notebook(DOUBLE, "import asyncio\nawait asyncio.sleep(0)", HALF),
-        "forks.ipynb": notebook(DOUBLE, "import os\nos.fork()", HALF),
+        "forks.ipynb": notebook(
+            DOUBLE, "import os\nchild = os.fork()", "os.waitpid(child, 0)", HALF
+        ),
+        "pictures.ipynb": notebook(
+            DOUBLE,
+            "drawn = []\nclass Picture:\n    def _repr_png_(self):\n        drawn.append(1)",
+            "display(Picture())\nPicture()",
+            "assert not drawn",
+            HALF,
+        ),
+        "secrets.ipynb": notebook(
+            DOUBLE, "import os\nassert 'TOKEN_OF_TESTS' not in os.environ", HALF
+        ),
         "babbles.ipynb": notebook(
             DOUBLE,
             "import os\nfor place in range(3, 40):\n    try:\n"
@@ -179,6 +198,7 @@ def graded(tmp_path_factory, tasks):
     limits = Limits(cell=1.0, check=1.0, notebook=30.0, memory=2**30)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "_GRACE", 1.0)
+        patch.setenv("TOKEN_OF_TESTS", "secret")
         patch.setattr("tempfile.tempdir", str(root / "scratch"))
         grade_all(folder, root / "grades.csv", tasks=tasks, limits=limits, jobs=2)
     return root
@@ -202,8 +222,12 @@ def graded(tmp_path_factory, tasks):
         ("endless_answer_in_c.ipynb", "1", "0", "half-of-it: did not end within 2 s"),
         ("memory.ipynb", "1", "2", "cell 3: MemoryError"),
         ("exits.ipynb", "1", "2", "cell 4: the process ended, exit status 0; cell 3: SystemExit"),
+        ("killed.ipynb", "1", "2", "cell 3: the process ended, exit status 137"),
+        ("leaves.ipynb", "1", "2", ""),
         ("exits_in_answer.ipynb", "1", "0", "half-of-it: the process ended, exit status 0"),
         ("forks.ipynb", "1", "2", ""),
+        ("pictures.ipynb", "1", "2", ""),
+        ("secrets.ipynb", "1", "2", ""),
         ("babbles.ipynb", "1", "2", ""),
         ("closes.ipynb", "1", "2", "cell 3: the process ended, exit status 134"),
         ("quits.ipynb", "1", "2", ""),
@@ -285,7 +309,7 @@ def test_scratch_folders_and_processes_are_gone(graded):
         "grades.csv", "outside", "scratch", "submissions"
     ]  # fmt: skip
     assert not list((graded / "scratch").iterdir())
-    if sys.platform == "linux":
+    if can_confine():
         commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")
                     if os.access(path, os.R_OK)]  # fmt: skip
         assert not [command for command in commands if os.fsencode(graded) in command]
@@ -346,6 +370,14 @@ def test_interrupted_it_keeps_the_rows_that_it_has(tmp_path, tasks, interruptibl
     assert "interrupted" in rest and "Traceback" not in rest
     assert time.monotonic() - started < 30
     assert list(rows_of(output)) == ["a.ipynb"]
+
+
+def test_the_time_of_a_whole_notebook_is_limited(tmp_path, tasks):
+    folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE, "import time\ntime.sleep(99)")})
+    limits = Limits(notebook=10.0)
+    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, limits=limits)
+    assert row["remarks"] == "cell 3: the time for the whole notebook was over"
+    assert (row["points"], row["of"]) == ("0", "3")
 
 
 def test_command_shows_progress_and_a_summary(tmp_path, tasks):

@@ -110,7 +110,7 @@ def summary(rows: Sequence[Mapping[str, str]], tasks: Tasks) -> str:
         if those:
             lines.append(f"{name}: {len(those)} notebooks")
         for task in listed if those else ():
-            passed = sum(row[task.name] not in ("", "0") for row in those)
+            passed = sum(row.get(task.name, "") not in ("", "0") for row in those)
             lines.append(f"  {task.name}: passed by {passed}")
     unknown = sum(not row["notebook"] for row in rows)
     if unknown:

@@ -95,7 +95,7 @@ async def grade_submission(
         failed: dict[int, str] = {}
         try:
             async with _kernel(limits.memory, deadline) as execute:
-                started = await execute(prepare, STARTUP)
+                started = await execute(prepare, limits.notebook)
                 if "ename" in started:
                     raise Ended(f"{started['ename']}: {started['evalue']}")
                 for step, source in cells.items():
@@ -129,7 +129,7 @@ def _found(reply: dict) -> tuple[bool, str]:
     """Return what a check found: whether the answer passed, and what is to be said of it."""
     for payload in reply.get("payload", ()):
         if payload.get("source") == "check_answer":
-            return payload["passed"], payload["message"][:500]
+            return payload["passed"], payload["message"]
     return False, reply.get("ename", "the check told nothing")
 
 
@@ -152,30 +152,28 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
 
     async def ended(otherwise: str) -> Ended:
         status = await manager.provisioner.poll()
-        return Ended(otherwise if status is None else f"the process ended, exit status {status}")
+        if status is None:
+            return Ended(otherwise)
+        # a signal as bubblewrap and shells tell it
+        return Ended(f"the process ended, exit status {128 - status if status < 0 else status}")
 
-    async def ready(seconds: float, otherwise: str) -> None:
-        try:
-            await channels.wait_for_ready(timeout=seconds)
-        except RuntimeError:
-            raise await ended(otherwise) from None
+    async def interrupt_after(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await manager.interrupt_kernel()
 
     async def execute(source: str, seconds: float) -> dict:
-        allowed = min(seconds, deadline - time.monotonic())
         over = Ended("the time for the whole notebook was over")
+        allowed = min(seconds, deadline - time.monotonic())
         if allowed <= 0:
             raise over
         if not source.strip():  # nothing that the kernel would reply to
             return {}
-        client.timeout = math.ceil(allowed)
+        interruption = asyncio.create_task(interrupt_after(allowed))
+        client.timeout = math.ceil(allowed + _GRACE)
         try:
             await client.async_execute_cell(new_code_cell(source), 0, store_history=False)
         except CellTimeoutError:
-            if allowed < seconds:
-                raise over from None
-            await manager.interrupt_kernel()
-            await ready(_GRACE, f"did not end within {seconds + _GRACE:g} s")
-            return {"ename": f"took more than {seconds:g} s"}
+            raise await ended(f"did not end within {seconds + _GRACE:g} s") from None
         except DeadKernelError:
             # nbclient takes a cancellation for the kernel's death
             if (task := asyncio.current_task()) and task.cancelling():
@@ -183,7 +181,15 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
             raise await ended("the process ended") from None
         except UnicodeEncodeError as error:  # a string that is no text cannot be sent
             return {"ename": type(error).__name__}
-        return replies.pop()
+        finally:
+            interrupted = interruption.done()
+            interruption.cancel()
+        reply = replies.pop()
+        if interrupted and allowed < seconds:
+            raise over
+        if interrupted and "ename" in reply:
+            reply["ename"] = f"took more than {seconds:g} s"
+        return reply
 
     quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
@@ -194,7 +200,10 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
         channels = client.kc = manager.client()
         channels.start_channels()
         channels.allow_stdin = False
-        await ready(STARTUP, f"did not start within {STARTUP} s")
+        try:
+            await channels.wait_for_ready(timeout=STARTUP)
+        except RuntimeError:
+            raise await ended(f"did not start within {STARTUP} s") from None
         yield execute
     finally:
         # first, as the manager closes what the channels' threads use

@@ -44,10 +44,13 @@ def prepare(tasks: str, notebook: str) -> None:
         try:
             result = task.check(bound.get(task.answer))
             message = result.message if result.state == "hint" else result.state
-            found = {"passed": bool(result.passed), "message": "" if result.passed else message}
+            passed, message = bool(result.passed), "" if result.passed else str(message)
+        except KeyboardInterrupt:  # its time is over
+            raise
         except BaseException as error:  # a notebook may have changed what the check needs
-            found = {"passed": False, "message": f"the check raised {type(error).__name__}"}
-        shell.payload_manager.write_payload({"source": "check_answer", **found})
+            passed, message = False, f"the check raised {type(error).__name__}"
+        found = {"source": "check_answer", "passed": passed, "message": message[:500]}
+        shell.payload_manager.write_payload(found)
 
     shell.events.register("post_run_cell", keep)
     shell.register_magic_function(check_answer)
