@@ -158,8 +158,7 @@ def class_model(
     Parameters
     ----------
     network : nn.Module
-        From images to scores (N, classes). The training mean of one that is no `Network`
-        is taken to be 0, and its `start` must be given.
+        To scores (N, classes). If it is no `Network`, the mean is 0 and `start` must be given.
     target : int, str, sequence or tensor
         The class of all images or N classes, by index or name.
     l2_weight, step_size : float or N of them
@@ -174,8 +173,8 @@ def class_model(
         How many to return, evenly spaced from start to end; fewer if all stop earlier.
     diverging : str
         Raise if an image diverges, or return it as NaN and go on with the others.
-    generator : torch.Generator or N of them
-        For noise and views: one gives all images the same, N give each its own.
+    regularizers, generator : Regularizers, torch.Generator or N of them
+        What later work adds; for noise and views, the same of all images or each its own.
 
     Raises
     ------
