@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepinside.images import load_photo
+from deepinside.class_score import top_classes
+from deepinside.images import load_photo, squash_photo
 from deepinside.localization import (
     find_object,
     find_top_objects,
@@ -14,6 +15,7 @@ from deepinside.localization import (
     threshold_localization,
 )
 from deepinside.measures import iou
+from deepinside.networks import copy_sharing_weights
 from deepinside.object_maps import object_maps
 
 
@@ -91,12 +93,21 @@ def test_object_is_found_in_pixels_of_the_photo(network):
 def test_top_objects_are_the_top_classes_each_with_its_own_box(network):
     cat = load_photo("cat")
     found = find_top_objects(network, cat, 3, scales=[1])
-    assert {one.answer.name for one in found} == {"tiger cat", "Egyptian cat", "tabby"}
-    scores = [one.answer.score for one in found]
+    assert {some.answer.name for some in found} == {"tiger cat", "Egyptian cat", "tabby"}
+    scores = [some.answer.score for some in found]
     assert scores == sorted(scores, reverse=True)
-    for one in found:
-        alone = find_object(network, cat, one.answer.index, scales=[1])
-        assert iou(one.box, alone) > 0.97
+    for answer, box in found:
+        alone = find_object(network, cat, answer.index, scales=[1])
+        assert iou(box, alone) > 0.97
+
+
+def test_classes_of_top_objects_are_those_of_the_network_s_own_interpolation(network):
+    shadow = copy_sharing_weights(network)
+    shadow.interpolation = "bilinear"
+    rocket = load_photo("rocket")
+    image = squash_photo(rocket, (224, 224), interpolation="bilinear")
+    (found,) = find_top_objects(shadow, rocket, 1, scales=[1])
+    assert found.answer == top_classes(network, image[None], 1)[0][0]
 
 
 # From a map to a box
@@ -243,6 +254,7 @@ def test_rescaled_box_swaps_no_axes():
         (lambda: threshold_localization(torch.ones(5, 5)), "map is flat"),
         (lambda: threshold_localization(torch.rand(5, 5), quantile=1.0), "no pixel is above"),
         (lambda: threshold_localization(torch.rand(5, 5), quantile=1.5), "from 0 to 1, got 1.5"),
+        (lambda: threshold_localization(torch.rand(5, 5), share_of_maximum=-1), "1, got -1"),
         (
             lambda: threshold_localization(torch.rand(5, 5), quantile=0.5, share_of_maximum=0.5),
             "got both",
@@ -256,11 +268,11 @@ def test_rescaled_box_swaps_no_axes():
         (lambda: graph_cut_localization(painted(BOX), few()), "seeds of the object, got 3"),
         (
             lambda: graph_cut_localization(painted(BOX), blob(BOX), background_quantile=-0.1),
-            "quantile of the background from 0 to 1, got -0.1",
+            "0 <= background <= object <= 1, got -0.1 and 0.95",
         ),
         (
             lambda: graph_cut_localization(painted(BOX), blob(BOX), object_quantile=0.2),
-            "background_quantile <= object_quantile, got 0.3 and 0.2",
+            "0 <= background <= object <= 1, got 0.3 and 0.2",
         ),
     ],
 )

@@ -28,13 +28,8 @@ class Digits(NamedTuple):
 def load_digits() -> Digits:
     """Return 1,000 digits of MNIST, 100 of each class, sorted by class.
 
-    They are held out: the digits network was not trained on them.
-
-    Returns
-    -------
-    Digits
-        `images`, float32 of shape (1000, 1, 28, 28) in [0, 1], and `labels`, int64 of
-        shape (1000,).
+    They are held out: the digits network was not trained on them. Images are float32,
+    (1000, 1, 28, 28) in [0, 1], labels int64, (1000,).
     """
     with np.load(_DATA / "digits_sample.npz") as archive:
         images, labels = archive["images"], archive["labels"]
@@ -54,13 +49,8 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
 
     A fragment is 9 x 9 pixels cut from any digit's middle: strokes like those of the
     digit, but no digit (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and
-    over all fragments, so its true box is known exactly.
-
-    Returns
-    -------
-    Cluttered
-        `images` (count, 1, 64, 64), `labels` (count,), and `boxes` (count, 4), half-open
-        around the pixels of the digit of at least 0.5.
+    over all fragments, so its true box is known exactly: half-open, around the pixels of the
+    digit of at least 0.5. Images are (count, 1, 64, 64), boxes (count, 4).
     """
 
     def draw(high: int, *size: int) -> list:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import skimage.data
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+from skimage import data
 from skimage.util import img_as_float64
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,34 +38,20 @@ class Credit(NamedTuple):
 
 
 # name: how it is read, and its credit
-_PHOTOS: dict[str, tuple[Callable[[], np.ndarray], Credit]] = {
-    "astronaut": (
-        skimage.data.astronaut,
-        Credit("Eileen Collins, astronaut", "NASA", "public domain"),
-    ),
-    "camera": (skimage.data.camera, Credit("A photographer (gray)", "Lav Varshney", "CC0")),
-    "cat": (skimage.data.chelsea, Credit("Chelsea the cat", "Stéfan van der Walt", "CC0")),
-    "clock": (
-        skimage.data.clock,
-        Credit("A wall clock, blurred (gray)", "Stéfan van der Walt", "public domain"),
-    ),
-    "coffee": (
-        skimage.data.coffee,
-        Credit("A cup of coffee, Pikolo Espresso Bar", "Rachel Michetti", "CC0"),
-    ),
-    "coins": (
-        skimage.data.coins,
-        Credit("Coins from Pompeii (gray)", "Brooklyn Museum", "no known restrictions"),
-    ),
+_PHOTOS: dict[str, tuple[Callable[[], np.ndarray], str, str, str]] = {
+    "astronaut": (data.astronaut, "Eileen Collins, astronaut", "NASA", "public domain"),
+    "camera": (data.camera, "A photographer (gray)", "Lav Varshney", "CC0"),
+    "cat": (data.chelsea, "Chelsea the cat", "Stéfan van der Walt", "CC0"),
+    "clock": (data.clock, "A wall clock, blurred (gray)", "Stéfan van der Walt", "public domain"),
+    "coffee": (data.coffee, "A cup of coffee, Pikolo Espresso Bar", "Rachel Michetti", "CC0"),
+    "coins": (data.coins, "Coins from Pompeii (gray)", "Brooklyn Museum", "no known restrictions"),
     "motorcycle": (
-        lambda: skimage.data.stereo_motorcycle()[0],
-        Credit(
-            "Motorcycle, left view, Middlebury stereo data 2014",
-            "N. Nešić, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl, D. Scharstein",
-            "published for research, with a citation (Scharstein et al., 2014)",
-        ),
+        lambda: data.stereo_motorcycle()[0],
+        "Motorcycle, left view, Middlebury stereo data 2014",
+        "N. Nešić, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl, D. Scharstein",
+        "published for research, with a citation (Scharstein et al., 2014)",
     ),
-    "rocket": (skimage.data.rocket, Credit("Falcon 9 carrying DSCOVR", "SpaceX", "public domain")),
+    "rocket": (data.rocket, "Falcon 9 carrying DSCOVR", "SpaceX", "public domain"),
 }
 
 
@@ -79,18 +65,9 @@ class NetworkInput(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """Where a crop lies in a photo. Sizes are (height, width), in pixels.
+    """Where a crop lies in a photo: the part of `size` at `top` and `left` of the resized photo.
 
-    Attributes
-    ----------
-    photo_size : tuple of int
-        The photo before it was resized.
-    resized_size : tuple of int
-        The photo after it was resized.
-    top, left : int
-        The first row and column of the crop in the resized photo.
-    size : tuple of int
-        The crop.
+    Sizes are (height, width); all is in pixels.
     """
 
     photo_size: tuple[int, int]
@@ -117,7 +94,7 @@ def photo_credit(name: str) -> Credit:
     """Return title, author and terms of a photo that `load_photo` knows by name."""
     if name not in _PHOTOS:
         raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {name!r}")
-    return _PHOTOS[name][1]
+    return Credit(*_PHOTOS[name][1:])
 
 
 def photo_boxes(name: str) -> dict[str, Box]:
@@ -162,19 +139,15 @@ def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Ten
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_file(io.BytesIO(source), f"{len(source)} bytes")
     if not isinstance(source, str | PathLike):
-        raise ValueError(
-            f"expected a photo's name, a path, bytes, a PIL image or a NumPy array, "
-            f"got {type(source).__name__}"
-        )
+        expected = "a photo's name, a path, bytes, a PIL image or a NumPy array"
+        raise ValueError(f"expected {expected}, got {type(source).__name__}")
     path = Path(source)
     if path.is_file():
         return _from_file(path, str(source))
     if isinstance(source, str) and path.name == source and not path.suffix:
-        nearest = difflib.get_close_matches(source, _PHOTOS, n=3) or list(_PHOTOS)
-        raise ValueError(
-            f"expected the name of a photo or a file, got {source!r}; the nearest "
-            f"names are {', '.join(nearest)}"
-        )
+        nearest = ", ".join(difflib.get_close_matches(source, _PHOTOS, n=3) or _PHOTOS)
+        expected = f"expected the name of a photo or a file, got {source!r}"
+        raise ValueError(f"{expected}; the nearest names are {nearest}")
     raise FileNotFoundError(f"expected a picture file, found none at {source}")
 
 
@@ -207,10 +180,8 @@ def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bili
     shorter = min(height, width)
     size = (height * shorter_side // shorter, width * shorter_side // shorter)
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(
-            f"expected a photo less long: {width} x {height} pixels become "
-            f"{size[1]} x {size[0]}, over {MAX_PIXELS:,}"
-        )
+        becomes = f"{width} x {height} pixels become {size[1]} x {size[0]}"
+        raise ValueError(f"expected a photo less long: {becomes}, over {MAX_PIXELS:,}")
     return squash_photo(photo, size, interpolation=interpolation)
 
 
@@ -218,14 +189,8 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     """Return the network's input cut from a photo as in its training, and where it lies.
 
     The shorter side is resized to `network.resized_side`, the middle cropped to
-    `network.input_size`.
-
-    Returns
-    -------
-    image : Tensor
-        (3, h, w) in [0, 1]; ``image[None]`` is a batch of one.
-    view : View
-        For `lay_back`.
+    `network.input_size`. The input is (3, h, w) in [0, 1], and ``image[None]`` a batch of
+    one; the view is for `lay_back`.
     """
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     (height, width), (h, w) = resized.shape[1:], network.input_size
@@ -259,19 +224,8 @@ def lay_back(values: Tensor, view: View) -> Tensor:
     """Return values of a crop's pixels, placed where they belong in the original photo.
 
     Bilinear between the crop's pixels, 0 where the crop shows nothing of the photo. Maps keep
-    their values (they are not rescaled by the area of a pixel).
-
-    Parameters
-    ----------
-    values : Tensor
-        (..., h, w), a map or an image of the size that `view` names.
-    view : View
-        Where the crop lies, from `fit_photo`.
-
-    Returns
-    -------
-    Tensor
-        (..., H, W), of the photo's size.
+    their values (they are not rescaled by the area of a pixel). From (..., h, w), a map or an
+    image of the size that `view` names, to (..., H, W), of the photo's size.
 
     Raises
     ------
@@ -280,26 +234,20 @@ def lay_back(values: Tensor, view: View) -> Tensor:
     """
     if values.dtype not in _FLOATS:
         raise ValueError(f"expected values of float32 or float64, got {values.dtype}")
-    if tuple(values.shape[-2:]) != view.size:
-        raise ValueError(
-            f"expected values of shape (..., {view.size[0]}, {view.size[1]}), "
-            f"got {tuple(values.shape)}"
-        )
-    grid, inside = _crop_coordinates(view, values)
-    layers = values.reshape(1, -1, *view.size)
-    laid = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
-    return torch.where(inside, laid, 0.0).reshape(*values.shape[:-2], *view.photo_size)
-
-
-def _crop_coordinates(view: View, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each photo pixel's place in the crop, in [-1, 1], and whether it lies inside."""
+    (h, w), got = view.size, tuple(values.shape)
+    if got[-2:] != (h, w):
+        raise ValueError(f"expected values of shape (..., {h}, {w}), got {got}")
+    # each photo pixel's center in the crop, whose sides are at -1 and 1
     axes = []
     for axis, offset in ((0, view.top), (1, view.left)):
         length, resized = view.photo_size[axis], view.resized_size[axis]
-        centers = torch.arange(length, dtype=like.dtype, device=like.device) + 0.5
+        centers = torch.arange(length, dtype=values.dtype, device=values.device) + 0.5
         axes.append((centers * (resized / length) - offset) * (2 / view.size[axis]) - 1)
     y, x = torch.meshgrid(*axes, indexing="ij")
-    return torch.stack([x, y], dim=-1)[None], (x.abs() <= 1) & (y.abs() <= 1)
+    layers, grid = values.reshape(1, -1, h, w), torch.stack([x, y], dim=-1)[None]
+    laid = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
+    inside = (x.abs() <= 1) & (y.abs() <= 1)
+    return torch.where(inside, laid, 0.0).reshape(*values.shape[:-2], *view.photo_size)
 
 
 def _from_file(file: Path | io.BytesIO, what: str) -> Tensor:
@@ -309,7 +257,7 @@ def _from_file(file: Path | io.BytesIO, what: str) -> Tensor:
             warnings.simplefilter("ignore")
             with Image.open(file) as picture:
                 return _from_pil(picture, what)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ValueError(f"expected a picture, got {what} of no known picture format") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"expected at most {MAX_PIXELS:,} pixels: {error}") from error
@@ -341,10 +289,8 @@ def _from_pil(picture: Image.Image, what: str) -> Tensor:
 def _from_array(array: np.ndarray) -> Tensor:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
-        raise ValueError(
-            f"expected an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
-            f"got {array.shape}"
-        )
+        shapes = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+        raise ValueError(f"expected an array of shape {shapes}, got {array.shape}")
     _check_size(array.shape[1], array.shape[0])
     if not issubclass(array.dtype.type, np.uint8 | np.uint16 | np.bool_ | np.floating):
         raise ValueError(f"expected uint8, uint16, bool or float values, got {array.dtype}")
@@ -362,6 +308,5 @@ def _from_array(array: np.ndarray) -> Tensor:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height} = {width * height:,}"
-        )
+        got = f"{width} x {height} = {width * height:,}"
+        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {got}")

@@ -22,12 +22,7 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     """Return each map's rank correlation (Spearman) with the other of its image, (N,).
 
     1 for the same order of the pixels, 0 for none, -1 for the reverse. What is passed
-    decides: signed gradients, or their magnitudes. Chapter *Limits*.
-
-    Parameters
-    ----------
-    maps, others : Tensor
-        (N, ...), of one shape.
+    decides: signed gradients, or their magnitudes; all of one shape (N, ...). Chapter *Limits*.
 
     Raises
     ------
@@ -35,10 +30,8 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
         If the shapes differ, or a map has a single value throughout and so no order.
     """
     if maps.shape != others.shape or maps.ndim < 2:
-        raise ValueError(
-            f"expected maps of one shape (N, ...), got {tuple(maps.shape)} and "
-            f"{tuple(others.shape)}"
-        )
+        shapes = f"{tuple(maps.shape)} and {tuple(others.shape)}"
+        raise ValueError(f"expected maps of one shape (N, ...), got {shapes}")
     pair = [values.detach().flatten(1).cpu() for values in (maps, others)]
     for values in pair:
         low, high = values.aminmax(dim=1)
@@ -87,6 +80,7 @@ def randomize_layers(
     return randomized
 
 
+@torch.no_grad()
 def deletion_curve(
     network: nn.Module,
     images: Tensor,
@@ -113,7 +107,23 @@ def deletion_curve(
     steps : int
         In how many equal shares the pixels go.
     """
-    return _curve(network, images, maps, target, replacement, steps, inserted=False)
+    if steps < 1:
+        raise ValueError(f"expected at least 1 step, got {steps}")
+    classes = target_classes(network, images, target)
+    expected, got = tuple(images[:, 0].shape), tuple(maps.shape)
+    if got != expected:
+        raise ValueError(f"expected maps of shape {expected}, got {got}")
+    # each pixel's place in the order, 0 for the highest
+    places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
+    counts = torch.arange(steps + 1, device=maps.device)[:, None] * places.shape[1] / steps
+    curves = []
+    for image, other, place, c in zip(
+        images, replacement.expand_as(images), places, classes.tolist(), strict=True
+    ):
+        gone = (place < counts).view(-1, 1, *image.shape[1:])
+        parts = torch.where(gone, other, image).split(_IMAGES_A_PASS)
+        curves.append(torch.cat([class_probability(network, part, c) for part in parts]))
+    return torch.stack(curves)
 
 
 def insertion_curve(
@@ -130,7 +140,9 @@ def insertion_curve(
     From the replacement to the image; the faster it rises, the better the map's order.
     Parameters and errors as for `deletion_curve`.
     """
-    return _curve(network, images, maps, target, replacement, steps, inserted=True)
+    classes = target_classes(network, images, target)
+    blank = replacement.expand_as(images)
+    return deletion_curve(network, blank, maps, classes, replacement=images, steps=steps)
 
 
 def area_under(curves: Tensor) -> Tensor:
@@ -160,34 +172,3 @@ def change_one_pixel(
     pixels = changed[each, :, rows, columns]
     changed[each, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
     return changed, torch.stack([rows, columns], 1)
-
-
-@torch.no_grad()
-def _curve(
-    network: nn.Module,
-    images: Tensor,
-    maps: Tensor,
-    target: Target,
-    replacement: Tensor,
-    steps: int,
-    *,
-    inserted: bool,
-) -> Tensor:
-    if steps < 1:
-        raise ValueError(f"expected at least 1 step, got {steps}")
-    classes = target_classes(network, images, target)
-    if maps.shape != images[:, 0].shape:
-        expected, got = tuple(images[:, 0].shape), tuple(maps.shape)
-        raise ValueError(f"expected maps of shape {expected}, got {got}")
-    starts, ends = images, replacement.expand_as(images)
-    if inserted:
-        starts, ends = ends, starts
-    # each pixel's place in the order, 0 for the highest
-    places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
-    counts = torch.arange(steps + 1, device=maps.device) * places.shape[1] / steps
-    curves = []
-    for start, end, place, c in zip(starts, ends, places, classes.tolist(), strict=True):
-        changed = (place < counts[:, None]).view(-1, 1, *start.shape[1:])
-        parts = torch.where(changed, end, start).split(_IMAGES_A_PASS)
-        curves.append(torch.cat([class_probability(network, part, c) for part in parts]))
-    return torch.stack(curves)

@@ -87,41 +87,24 @@ def find_top_objects(
 def object_box(saliency: Tensor, photo_size: Sequence[int]) -> Box:
     """Return the box that an object map gives, half-open, in pixels of its photo.
 
-    Of the pixels above Otsu's threshold that of the component with most saliency.
-
-    Parameters
-    ----------
-    saliency : Tensor
-        (h, w), at least 0, of the whole photo.
-    photo_size : sequence of int
-        (height, width) of the photo.
+    Of the map, (h, w), of the whole photo the pixels above Otsu's threshold are taken, and
+    of these the component with most saliency. `photo_size` is (height, width).
     """
     box = threshold_localization(saliency, by_saliency=True).box
     return rescaled_box(box, saliency.shape, photo_size)
 
 
 def rescaled_box(box: Box, size: Sequence[int], photo_size: Sequence[int]) -> Box:
-    """Return a box of a picture of `size` in pixels of the same picture at `photo_size`.
-
-    Sizes are (height, width).
-    """
+    """Return a box of a picture of one size (height, width) in pixels of it at another."""
     x, y = photo_size[1] / size[1], photo_size[0] / size[0]
     return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 class Localization(NamedTuple):
-    """Where the object is, and how it was found.
+    """Where the object is, and how it was found: a box in pixels of the map, and masks.
 
-    Attributes
-    ----------
-    box : tuple
-        Half-open (x0, y0, x1, y1), in pixels of the map.
-    mask : Tensor
-        The component that the box bounds, (H, W), bool.
-    foreground : Tensor
-        All pixels taken for the object, (H, W), bool; the mask is a part of it.
-    object_seeds, background_seeds : Tensor
-        The pixels that were certain from the start, (H, W), bool.
+    `mask` is the component that the box bounds, `foreground` all pixels taken for the object,
+    of which the mask is a part; the seeds were certain from the start. All are (H, W), bool.
     """
 
     box: Box
@@ -160,10 +143,13 @@ def threshold_localization(
     values = _checked_map(saliency)
     if quantile is not None and share_of_maximum is not None:
         raise ValueError("expected a quantile or a share of the maximum, got both")
+    for share in (quantile, share_of_maximum):
+        if share is not None and not 0 <= share <= 1:
+            raise ValueError(f"expected a quantile or share from 0 to 1, got {share}")
     if share_of_maximum is not None:
-        threshold = _checked_share(share_of_maximum, "share of the maximum") * values.max()
+        threshold = share_of_maximum * values.max()
     elif quantile is not None:
-        threshold = float(np.quantile(values, _checked_share(quantile, "quantile")))
+        threshold = float(np.quantile(values, quantile))
     else:
         threshold = otsu_threshold(saliency)
     foreground = values > threshold
@@ -201,14 +187,13 @@ def graph_cut_localization(
     """
     values = _checked_map(saliency)
     check_photo(photo)
-    if photo.shape[1:] != saliency.shape:
-        expected, got = (3, *saliency.shape), tuple(photo.shape)
-        raise ValueError(f"expected a photo of the map's size, {expected}, got {got}")
-    high = _checked_share(object_quantile, "quantile of the object")
-    low = _checked_share(background_quantile, "quantile of the background")
-    if low > high:
-        raise ValueError(f"expected background_quantile <= object_quantile, got {low} and {high}")
     height, width = values.shape
+    if photo.shape[1:] != values.shape:
+        got = tuple(photo.shape)
+        raise ValueError(f"expected a photo of the map's size, {(3, height, width)}, got {got}")
+    low, high = background_quantile, object_quantile
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"expected quantiles 0 <= background <= object <= 1, got {low} and {high}")
     scale = min(1.0, _LONGER_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     whole = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -218,20 +203,17 @@ def graph_cut_localization(
     background_seeds = small <= float(np.quantile(small, low))
     for name, seeds in (("object", object_seeds), ("background", background_seeds)):
         if seeds.sum() < _GAUSSIANS:
-            raise ValueError(
-                f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}: "
-                f"a map with too few different values?"
-            )
+            expected = f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}"
+            raise ValueError(f"{expected}: a map with too few different values?")
     # OpenCV draws the first means of the mixtures from a generator that each thread has one
     # of: in a thread of its own the cut repeats, and the caller's generator stays as it is
     with ThreadPoolExecutor(1) as executor:
         cut = executor.submit(_graph_cut, pixels, object_seeds, background_seeds).result()
     mask = _component(cut, small if by_saliency else None)
+    found = [mask, cut, object_seeds, background_seeds]
+    size, nearest = (width, height), cv2.INTER_NEAREST
     return _localization(
-        *(
-            cv2.resize(part.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-            for part in (mask, cut, object_seeds, background_seeds)
-        )
+        *(cv2.resize(part.astype(np.uint8), size, interpolation=nearest) > 0 for part in found)
     )
 
 
@@ -292,15 +274,7 @@ def _checked_map(saliency: Tensor) -> np.ndarray:
     values = saliency.detach().cpu().float().numpy()
     low, high = values.min(), values.max()
     if not (low >= 0 and np.isfinite(high)):
-        raise ValueError(
-            f"expected a map of finite values of 0 or more, got {low:.4g} to {high:.4g}"
-        )
+        raise ValueError(f"expected a finite map of 0 or more, got {low:.4g} to {high:.4g}")
     if low == high:
         raise ValueError(f"no object found: the map is flat, {low:.4g} everywhere")
     return values
-
-
-def _checked_share(value: float, what: str) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"expected a {what} from 0 to 1, got {value}")
-    return value

@@ -41,7 +41,12 @@ def iou(box: Box, other: Box) -> float:
     ValueError
         If a box has no area.
     """
-    both = _area(box) + _area(other)
+    both = 0.0
+    for x0, y0, x1, y1 in (box, other):
+        if not (x1 > x0 and y1 > y0):
+            got = (x0, y0, x1, y1)
+            raise ValueError(f"expected a box (x0, y0, x1, y1) with x0 < x1, y0 < y1, got {got}")
+        both += (x1 - x0) * (y1 - y0)
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
     shared = max(width, 0) * max(height, 0)
@@ -88,14 +93,8 @@ def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generato
     """Return the mean over images and its 95 % bootstrap interval.
 
     As many images as there are are drawn 10,000 times, with replacement; 95 % of the
-    means of these draws lie within the interval.
-
-    Parameters
-    ----------
-    values : sequence or tensor
-        One an image: IoUs, or whether it was a hit.
-    generator : torch.Generator
-        Seeds the draws; the same state gives the same interval.
+    means of these draws lie within the interval. `values` has one number an image, as an IoU,
+    or whether it was a hit; the same state of the generator gives the same interval.
 
     Raises
     ------
@@ -131,14 +130,11 @@ def paired_interval(
     difference can be relied on where the interval leaves out 0. Parameters as
     `mean_interval`.
     """
-    values = torch.as_tensor(values, dtype=torch.float64)
-    baseline = torch.as_tensor(baseline, dtype=torch.float64)
-    if values.shape != baseline.shape:
-        raise ValueError(
-            f"expected both methods on the same images, got {tuple(values.shape)} and "
-            f"{tuple(baseline.shape)} values"
-        )
-    return mean_interval(values - baseline, generator=generator)
+    pair = [torch.as_tensor(some, dtype=torch.float64) for some in (values, baseline)]
+    shapes = [tuple(some.shape) for some in pair]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"expected both methods on the same images, got values of shapes {shapes}")
+    return mean_interval(pair[0] - pair[1], generator=generator)
 
 
 def recorded_iou() -> list[dict[str, str]]:
@@ -150,10 +146,3 @@ def recorded_iou() -> list[dict[str, str]]:
     path = Path(__file__).parent / "data" / "localization_iou.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _area(box: Box) -> float:
-    x0, y0, x1, y1 = box
-    if not (x1 > x0 and y1 > y0):
-        raise ValueError(f"expected a box (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {box}")
-    return (x1 - x0) * (y1 - y0)

@@ -3,13 +3,16 @@ import csv
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from deepinside.class_score import ClassScore
+from deepinside.evaluation import localization
 from deepinside.evaluation.annotations import Truth
 from deepinside.evaluation.localization import COLUMNS, evaluate, merge, parts_of, summary
 from deepinside.images import load_photo
 from deepinside.localization import Found, find_object
 from deepinside.measures import iou
+from deepinside.networks import copy_sharing_weights
 from deepinside.object_maps import object_maps
 from deepinside.rows import write_rows
 
@@ -90,8 +93,7 @@ def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_measured(
 
 
 def test_a_map_without_an_object_is_reported(folder, network, output, monkeypatch):
-    flat = "deepinside.evaluation.localization.object_maps"
-    monkeypatch.setattr(flat, lambda *_, **__: torch.ones(1, 224, 224))
+    monkeypatch.setattr(localization, "object_maps", lambda *_, **__: torch.ones(1, 224, 224))
     row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
     assert "map is flat" in row["error"]
     assert row["localized"] == row["class_index"] == ""
@@ -112,10 +114,29 @@ def test_top1_is_whether_the_first_class_is_one_of_the_label_s(folder, network, 
     assert row["coffee.png"]["top1"] == "0"
 
 
+def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolation(
+    folder, network, output, monkeypatch
+):
+    squash, used = localization.squash_photo, []
+
+    def noted(photo, size, *, interpolation):
+        used.append(interpolation)
+        return squash(photo, size, interpolation=interpolation)
+
+    monkeypatch.setattr(localization, "squash_photo", noted)
+    trained = copy_sharing_weights(network)
+    trained.interpolation = "bilinear"
+    # in training mode no score would depend on the image
+    trained.layers.classifier = nn.Sequential(nn.Dropout(1.0), trained.layers.classifier)
+    row = measured(folder, output, trained.train(), TRUTHS[:1])["coffee.png"]
+    assert row["top1"] == "1"
+    assert used == ["bilinear"]
+    assert trained.training
+
+
 def test_an_iou_of_exactly_a_half_is_localized(folder, network, output, monkeypatch):
     x0, y0, x1, y1 = COFFEE
-    box = "deepinside.evaluation.localization.object_box"
-    monkeypatch.setattr(box, lambda *_: (x0, y0, x1, (y0 + y1) / 2))
+    monkeypatch.setattr(localization, "object_box", lambda *_: (x0, y0, x1, (y0 + y1) / 2))
     row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
     assert (row["iou"], row["localized"]) == ("0.5000", "1")
 
@@ -138,7 +159,7 @@ def test_top5_needs_a_class_of_the_label_and_its_box(
         asked.append(scales)
         return [Found(ClassScore(index, "", 0.0, 0.0), box) for index, box in boxes.items()]
 
-    monkeypatch.setattr("deepinside.evaluation.localization.find_top_objects", top_objects)
+    monkeypatch.setattr(localization, "find_top_objects", top_objects)
     options = {"top5": True, "classes": {"espresso": classes}}
     row = measured(folder, output, network, TRUTHS[:1], **options)["coffee.png"]
     assert row["top5_localized"] == hit

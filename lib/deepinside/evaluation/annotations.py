@@ -3,15 +3,18 @@
 import csv
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 
 from deepinside.class_score import class_index
 from deepinside.images import Box
+
+# a label, and the indices of the classes that it stands for
+Classes = dict[str, list[int]]
 
 
 class Truth(NamedTuple):
@@ -43,9 +46,9 @@ def read_truths(path: Path) -> Iterator[Truth]:
         raise ValueError(f"expected a folder of XML files, a .json or a .csv file, got {path}")
 
 
-def read_classes(path: Path, class_names: Sequence[str]) -> dict[str, list[int]]:
+def read_classes(path: Path, class_names: Sequence[str]) -> Classes:
     """Return the class indices of each label of a CSV file with columns label, class_index."""
-    classes: dict[str, list[int]] = {}
+    classes: Classes = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             index = class_index(int(row["class_index"]), class_names)
@@ -53,9 +56,7 @@ def read_classes(path: Path, class_names: Sequence[str]) -> dict[str, list[int]]
     return classes
 
 
-def label_classes(
-    label: str, class_names: Sequence[str], listed: Mapping[str, list[int]]
-) -> list[int]:
+def label_classes(label: str, class_names: Sequence[str], listed: Classes) -> list[int]:
     """Return the classes that a label stands for: listed, a name, an index or a WordNet id."""
     if label in listed:
         return listed[label]
@@ -111,18 +112,16 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str, Box]]:
             try:
                 x0, y0, x1, y1 = (float(row[side]) for side in needed[2:])
             except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"expected four numbers in {path}, line {reader.line_num}"
-                ) from error
+                where = f"{path}, line {reader.line_num}"
+                raise ValueError(f"expected four numbers in {where}") from error
             yield row["file"], row["label"], (x0, y0, x1, y1)
 
 
-def _grouped(rows: Iterable[tuple[str, str, Box]]) -> Iterator[Truth]:
+def _grouped(rows: Iterable[tuple[str, str, Box]]) -> list[Truth]:
     photos: dict[str, list[tuple[str, Box]]] = {}
     for file, label, box in rows:
         photos.setdefault(file, []).append((label, box))
-    for file, found in photos.items():
-        yield _largest(file, found)
+    return [_largest(file, found) for file, found in photos.items()]
 
 
 def _largest(file: str, rows: Iterable[tuple[str, Box]]) -> Truth:

@@ -35,12 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, default=Path("localization.csv"), help="default: %(default)s")
     add("--classes", type=Path, help="CSV: label,class_index, several rows a label")
     add("--network", default="efficientnet_lite0", help="default: %(default)s")
-    scales = "sizes of the photo, as shares of the network's input (default: 1, 1.4 and 2)"
-    add("--scales", type=float, nargs="+", default=SCALES, help=scales)
+    add("--scales", type=float, nargs="+", default=SCALES, help="sizes, of the network's input")
     add("--top5", action="store_true", help="also the boxes of the top-5 classes: slower")
     add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
-    workers = "processes that read photos (default: %(default)s)"
-    add("--workers", type=int, default=2, help=workers)
+    add("--workers", type=int, default=2, help="that read photos (default: %(default)s)")
     add("--device", help="cuda or cpu; unless given, a GPU if there is one")
 
 
@@ -55,25 +53,22 @@ def run(options: argparse.Namespace) -> int:
     if ranks > 1:
         # only to know when all are done, which may be days apart
         distributed.init_process_group("gloo", timeout=timedelta(days=7))
-    try:
-        evaluate(
-            options.folder,
-            read_truths(options.boxes),
-            options.output,
-            network=network,
-            classes=classes,
-            scales=options.scales,
-            top5=options.top5,
-            batch_size=options.batch_size,
-            workers=options.workers,
-            rank=rank,
-            ranks=ranks,
-        )
-        if ranks > 1:
-            distributed.barrier()
-    finally:
-        if ranks > 1:
-            distributed.destroy_process_group()
+    evaluate(
+        options.folder,
+        read_truths(options.boxes),
+        options.output,
+        network=network,
+        classes=classes,
+        scales=options.scales,
+        top5=options.top5,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        rank=rank,
+        ranks=ranks,
+    )
+    if ranks > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()
     if rank == 0:
         merge(options.output)
         print(summary(options.output))

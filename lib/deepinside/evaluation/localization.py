@@ -7,10 +7,10 @@ read in batches and forgotten; names and boxes are held, about 1 kB a photo.
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from deepinside.evaluation.annotations import Truth, label_classes
+from deepinside.evaluation.annotations import Classes, Truth, label_classes
 from deepinside.images import load_photo, squash_photo
 from deepinside.localization import find_top_objects, object_box
 from deepinside.measures import best_iou, ilsvrc_hit, mean_interval, pointing_hit
@@ -31,8 +31,6 @@ COLUMNS = (
     "iou", "localized", "pointing", "top1", "top5_localized", "error",
 )  # fmt: skip
 
-Row = dict[str, Any]
-
 
 def evaluate(
     folder: Path,
@@ -40,7 +38,7 @@ def evaluate(
     output: Path,
     *,
     network: Network,
-    classes: Mapping[str, list[int]] | None = None,
+    classes: Classes | None = None,
     scales: Sequence[float] = SCALES,
     top5: bool = False,
     batch_size: int = 8,
@@ -72,16 +70,13 @@ def evaluate(
     if not folder.is_dir():
         raise ValueError(f"expected a folder of photos, found none at {folder}")
     settings = {"network": network.name, "scales": " ".join(f"{scale:.4g}" for scale in scales)}
-    done = {
-        file for path in (output, *parts_of(output)) for file in _measured_files(path, settings)
-    }
-    mine = [
-        truth
-        for truth in truths
-        if truth.file not in done and zlib.crc32(truth.file.encode()) % ranks == rank
-    ]
-    photos = _Photos(folder, mine, network.class_names, classes or {})
-    loader = DataLoader(photos, batch_size, num_workers=workers, collate_fn=list)
+    files = (output, *parts_of(output))
+    done = {file for path in files for file in _measured_files(path, settings)}
+    left = (truth for truth in truths if truth.file not in done)
+    mine = [truth for truth in left if zlib.crc32(truth.file.encode()) % ranks == rank]
+    read = partial(_read, folder, network.class_names, classes or {})
+    # a list is a data set to torch, if not to its types
+    photos = DataLoader(cast(Dataset, mine), batch_size, num_workers=workers, collate_fn=read)
     path = output if ranks == 1 else output.with_name(f"{output.name}.rank{rank}")
     write_rows(path, COLUMNS, read_rows(path, COLUMNS))
     localized = skipped = 0
@@ -89,12 +84,11 @@ def evaluate(
         appending(path, COLUMNS) as append,
         tqdm(total=len(mine), unit="photo", disable=rank > 0) as progress,
     ):
-        for batch in loader:
-            measured = _measured(
-                [photo for photo in batch if not photo.error], network, scales, top5
-            )
+        for batch in photos:
+            readable = [photo for photo in batch if not photo.error]
+            measured = _measured(readable, network, scales, top5)
             for photo in batch:
-                row: Row = {"error": photo.error} if photo.error else next(measured)
+                row = {"error": photo.error} if photo.error else next(measured)
                 append(settings | {"file": photo.truth.file, "label": photo.truth.label} | row)
                 if "error" in row:
                     skipped += 1
@@ -115,7 +109,9 @@ def merge(output: Path) -> None:
     """Put what the ranks wrote into `output`, and remove their files."""
     parts = parts_of(output)
     if parts:
-        write_rows(output, COLUMNS, _each_photo_once([output, *parts]))
+        # by file, as a merge that was killed may have left some rows in two
+        rows = {row["file"]: row for path in (output, *parts) for row in read_rows(path, COLUMNS)}
+        write_rows(output, COLUMNS, rows.values())
     for part in parts:
         part.unlink()
 
@@ -153,34 +149,24 @@ class _Photo(NamedTuple):
     error: str = ""
 
 
-class _Photos(Dataset[_Photo]):
-    def __init__(
-        self,
-        folder: Path,
-        truths: list[Truth],
-        class_names: Sequence[str],
-        classes: Mapping[str, list[int]],
-    ) -> None:
-        self.folder, self.truths = folder, truths
-        self.class_names, self.classes = class_names, classes
-
-    def __len__(self) -> int:
-        return len(self.truths)
-
-    def __getitem__(self, index: int) -> _Photo:
-        truth = self.truths[index]
+def _read(
+    folder: Path, class_names: Sequence[str], listed: Classes, truths: list[Truth]
+) -> list[_Photo]:
+    photos = []
+    for truth in truths:
         try:
             if not truth.boxes:
                 raise ValueError("expected at least one box, got none")
-            classes = label_classes(truth.label, self.class_names, self.classes)
-            return _Photo(truth, classes, load_photo(self.folder / truth.file))
+            classes = label_classes(truth.label, class_names, listed)
+            photos.append(_Photo(truth, classes, load_photo(folder / truth.file)))
         except (ValueError, OSError) as error:
-            return _Photo(truth, [], torch.empty(0), " ".join(str(error).split()))
+            photos.append(_Photo(truth, [], torch.empty(0), " ".join(str(error).split())))
+    return photos
 
 
 def _measured(
     photos: list[_Photo], network: Network, scales: Sequence[float], top5: bool
-) -> Iterator[Row]:
+) -> Iterator[dict[str, Any]]:
     """Yield what is measured on each photo; the passes are those of the whole batch."""
     if not photos:
         return
@@ -196,33 +182,32 @@ def _measured(
     pixels = [photo.pixels for photo in photos]
     maps = object_maps(network, pixels, targets, scales=scales).cpu()
     for photo, own, target, saliency in zip(photos, scores, targets, maps, strict=True):
+        true_boxes, photo_size = photo.truth.boxes, tuple(photo.pixels.shape[1:])
         try:
-            row = _of_map(photo, saliency)
-            row |= {"class_index": target, "top1": int(own.index(max(own)) in photo.classes)}
+            box = object_box(saliency, photo_size)
+            overlap = best_iou(box, true_boxes)
+            laid = F.interpolate(saliency[None, None], size=photo_size, mode="bilinear")[0, 0]
+            row: dict[str, Any] = {
+                "class_index": target,
+                **{
+                    side: f"{at:.1f}"
+                    for side, at in zip(("x0", "y0", "x1", "y1"), box, strict=True)
+                },
+                "iou": f"{overlap:.4f}",
+                "localized": int(overlap >= 0.5),
+                "pointing": int(pointing_hit(laid, true_boxes)),
+                "top1": int(own.index(max(own)) in photo.classes),
+            }
             if top5:
                 answers = [
                     # any of the label's classes is the right one
                     (target if answer.index in photo.classes else answer.index, box)
                     for answer, box in find_top_objects(network, photo.pixels, scales=scales)
                 ]
-                row["top5_localized"] = int(ilsvrc_hit(answers, target, photo.truth.boxes))
+                row["top5_localized"] = int(ilsvrc_hit(answers, target, true_boxes))
         except ValueError as error:
             row = {"error": " ".join(str(error).split())}
         yield row
-
-
-def _of_map(photo: _Photo, saliency: Tensor) -> Row:
-    size = tuple(photo.pixels.shape[1:])
-    box = object_box(saliency, size)
-    overlap = best_iou(box, photo.truth.boxes)
-    laid = F.interpolate(saliency[None, None], size=size, mode="bilinear")[0, 0]
-    sides = zip(("x0", "y0", "x1", "y1"), box, strict=True)
-    return {
-        **{side: f"{place:.1f}" for side, place in sides},
-        "iou": f"{overlap:.4f}",
-        "localized": int(overlap >= 0.5),
-        "pointing": int(pointing_hit(laid, photo.truth.boxes)),
-    }
 
 
 def _measured_files(path: Path, settings: dict[str, str]) -> Iterator[str]:
@@ -231,12 +216,3 @@ def _measured_files(path: Path, settings: dict[str, str]) -> Iterator[str]:
         if found != settings:
             raise ValueError(f"{path} holds results of {found}, not of {settings}")
         yield row["file"]
-
-
-def _each_photo_once(paths: Iterable[Path]) -> Iterator[dict[str, str]]:
-    """Yield the rows of all files; a merge that was killed may have left some in two."""
-    seen: set[str] = set()
-    for row in chain.from_iterable(read_rows(path, COLUMNS) for path in paths):
-        if row["file"] not in seen:
-            seen.add(row["file"])
-            yield row
