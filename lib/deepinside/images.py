@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import skimage.data
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage.util import img_as_float64
 from torch import Tensor
 from torch.nn import functional as F
@@ -309,7 +309,7 @@ def _from_file(file: Path | io.BytesIO, what: str) -> Tensor:
             warnings.simplefilter("ignore")
             with Image.open(file) as picture:
                 return _from_pil(picture, what)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ValueError(f"expected a picture, got {what} of no known picture format") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"expected at most {MAX_PIXELS:,} pixels: {error}") from error
