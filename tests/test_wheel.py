@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(deepinside.__path__, "deepinside."):
 
 import torch
 from deepinside import digits, explorers, images, networks
-from deepinside.explorers.widget import Answer, Control, Explorer, Panel
+from deepinside.explorers import Answer, Control, Explorer, Panel
 
 for name in networks.NEED_NO_DOWNLOAD:
     network = networks.load_network(name)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_hex
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure  # for those who call this module, too
 from matplotlib.patches import Rectangle
 from torch import Tensor
 

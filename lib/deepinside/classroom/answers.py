@@ -1,6 +1,6 @@
 """Run a student's function safely, and say in words what kind of wrong its result is.
 
-A task of a student's notebook is one function that judges it, such as
+A task of a student's notebook is one function that judges it, such as::
 
     @task("saliency-map", points=1, praise="The largest magnitude of the channels.")
     def check_saliency_map(answer: Answer) -> Comparisons:

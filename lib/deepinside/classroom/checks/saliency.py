@@ -89,7 +89,7 @@ def check_image_gradient(answer: Answer) -> Comparisons:
 def check_saliency_map(answer: Answer) -> Comparisons:
     """Check ``saliency_map(network, image, class_index)``.
 
-    It should return max over channels of |dS_c/dI|, (H, W), of an image (3, H, W).
+    It should return max over channels of ``|dS_c/dI|``, (H, W), of an image (3, H, W).
     """
     for network, image, c in scored_images():
         value = answer(network.train(), image, c)
@@ -258,7 +258,7 @@ def _laid(
 def check_smooth_grad(answer: Answer) -> Comparisons:
     """Check ``smooth_grad(network, image, class_index, noise)``.
 
-    It should return max over channels of |mean gradient|, (H, W), the mean taken over
+    It should return max over channels of ``|mean gradient|``, (H, W), the mean taken over
     the image with each of the noises (N, 3, H, W) added.
     """
     for network, image, c in scored_images():
