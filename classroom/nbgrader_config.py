@@ -7,5 +7,5 @@ c.CourseDirectory.course_id = "convnets"
 stub = 'raise NotImplementedError("not done yet")'
 c.ClearSolutions.code_stub = {"python": stub}
 c.ClearSolutions.text_stub = "*Write your answer here.*"
-# seconds of a cell; checks have shorter limits of their own
+# seconds of a cell, with the check in it
 c.ExecutePreprocessor.timeout = 120

@@ -101,5 +101,5 @@ def compared(task, answer, monkeypatch):
 
 
 def same(value, expected):
-    one, other = (answers.tensor_of(result, "it") for result in (value, expected))
-    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=0)
+    got, wanted = (answers.tensor_of(result, "it") for result in (value, expected))
+    return got.shape == wanted.shape and torch.allclose(got, wanted, rtol=1e-3, atol=0)

@@ -146,7 +146,7 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
     chapter = nbformat.read(root / "book" / f"{name}.ipynb", as_version=4)
     title = chapter.cells[0].source.splitlines()[0].removeprefix("# ")
     found = exercises(teacher)
-    graded = sum(one.is_code for one in found)
+    graded = sum(exercise.is_code for exercise in found)
     parts = [
         f"# Exercises: {title}",
         f"To the chapter [{title}](../{name}). The student notebook has a cell for each answer. "
@@ -158,13 +158,13 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
         f"<../../classroom/students/{name}.ipynb>` and open it where the book's package is "
         "installed.",
     ]
-    for one in found:
-        label = f"exercise-{one.name}"
-        given = _fenced(one.given, "python") if one.is_code else one.given
-        content = f":label: {label}\n\n{one.text}\n\n{given}".strip()
-        parts.append(_fenced(content, "{exercise} " + one.title))
+    for exercise in found:
+        label = f"exercise-{exercise.name}"
+        given = _fenced(exercise.given, "python") if exercise.is_code else exercise.given
+        content = f":label: {label}\n\n{exercise.text}\n\n{given}".strip()
+        parts.append(_fenced(content, "{exercise} " + exercise.title))
         if solutions:
-            answer = _fenced(one.solution, "python") if one.is_code else one.solution
+            answer = _fenced(exercise.solution, "python") if exercise.is_code else exercise.solution
             parts.append(_fenced(f":class: dropdown\n\n{answer}", "{solution} " + label))
     return "\n\n".join(parts) + "\n"
 
@@ -172,9 +172,11 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
 def chapter(name: str, teacher: NotebookNode, root: Path) -> NotebookNode:
     """Return the chapter, with the cell that leads to its exercises as it is to be."""
     made = nbformat.read(root / "book" / f"{name}.ipynb", as_version=4)
-    kept = [one for one in made.cells if not one.source.startswith("## Exercises")]
-    place = next(i for i, one in enumerate(kept) if one.source.startswith("## Recap"))
-    titles = [one.title.removeprefix("Task ").replace(":", ".", 1) for one in exercises(teacher)]
+    kept = [cell for cell in made.cells if not cell.source.startswith("## Exercises")]
+    place = next(i for i, cell in enumerate(kept) if cell.source.startswith("## Recap"))
+    titles = [
+        exercise.title.removeprefix("Task ").replace(":", ".", 1) for exercise in exercises(teacher)
+    ]
     lines = [
         "## Exercises",
         "",
@@ -247,7 +249,7 @@ def _solution(cell: NotebookNode) -> Iterator[str]:
 
 def _fenced(text: str, name: str) -> str:
     """Return text between fences that are longer than any in it."""
-    longest = max((len(one) for one in re.findall(r"^`{3,}", text, re.MULTILINE)), default=2)
+    longest = max((len(run) for run in re.findall(r"^`{3,}", text, re.MULTILINE)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{name}\n{text}\n{fence}"
 

@@ -255,7 +255,7 @@ def test_every_student_notebook_runs_to_its_end_and_each_check_says_not_done_yet
 def test_chapter_ends_with_its_exercises(path):
     name = path.stem
     chapters = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["chapters"]
-    (chapter,) = [one for one in chapters if one["file"] == f"book/{name}"]
+    (chapter,) = [entry for entry in chapters if entry["file"] == f"book/{name}"]
     assert chapter["sections"][-1] == {"file": f"book/exercises/{name}", "title": "Exercises"}
     page = (EXERCISES / f"{name}.md").read_text("utf-8")
     assert (
@@ -314,7 +314,11 @@ def solved(tool, tmp_path_factory):
 @student
 def test_with_solutions_the_book_has_all_of_them(tool, solved, path):
     page = text_of(solved / "html" / "exercises" / f"{path.stem}.html")
-    lines = [squeezed(one.solution) for one in tool.exercises(teacher_of(path)) if one.is_code]
+    lines = [
+        squeezed(exercise.solution)
+        for exercise in tool.exercises(teacher_of(path))
+        if exercise.is_code
+    ]
     assert len(lines) == len(TASKS[path.stem])
     for solution in lines:
         assert solution in squeezed(page)

@@ -129,5 +129,7 @@ def test_the_teachers_notebook_is_committed_without_outputs(path):
 def test_cells_are_short_enough_to_be_followed(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
-            lines = [one for one in cell.source.splitlines() if not one.strip().startswith("###")]
+            lines = [
+                line for line in cell.source.splitlines() if not line.strip().startswith("###")
+            ]
             assert len(lines) <= 20, cell.source

@@ -185,7 +185,7 @@ def step_on_the_graph(network, image, c, weight, size):
     return image + size * torch.autograd.grad(value, image)[0]
 
 
-def ascend_of(steps=lambda n: n, start=lambda one: one, sign=1):
+def ascend_of(steps=lambda n: n, start=lambda image: image, sign=1):
     def answer(network, image, c, weight, size, n):
         return ascend_by_steps(network, start(image), c, sign * weight, size, steps(n))
 

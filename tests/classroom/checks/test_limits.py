@@ -38,11 +38,11 @@ def interval_of_measures(values, generator):
     return measures.mean_interval(values, generator=generator)[1:]
 
 
-def rank_by_scipy(one, other):
-    return stats.spearmanr(one.flatten(), other.flatten()).statistic
+def rank_by_scipy(first, second):
+    return stats.spearmanr(first.flatten(), second.flatten()).statistic
 
 
-def rank_by_counting(one, other):
+def rank_by_counting(first, second):
     """A rank is the number of smaller values, and half of the equal ones."""
 
     def ranks(values):
@@ -51,15 +51,15 @@ def rank_by_counting(one, other):
         equal = (values[None] == values[:, None]).sum(1)
         return smaller + (equal - 1) / 2
 
-    return torch.corrcoef(torch.stack([ranks(one), ranks(other)]))[0, 1]
+    return torch.corrcoef(torch.stack([ranks(first), ranks(second)]))[0, 1]
 
 
-def rank_of_limits(one, other):
-    return limits.rank_correlation(one[None], other[None])
+def rank_of_limits(first, second):
+    return limits.rank_correlation(first[None], second[None])
 
 
 def weighted(network):
-    return [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
 def draw_he(layer, generator):
@@ -262,21 +262,21 @@ INTERVALS = [
 
 
 def rank_with(ranks):
-    def answer(one, other):
-        pair = [torch.as_tensor(ranks(m.flatten().numpy())).double() for m in (one, other)]
+    def answer(first, second):
+        pair = [torch.as_tensor(ranks(m.flatten().numpy())).double() for m in (first, second)]
         return torch.corrcoef(torch.stack(pair))[0, 1]
 
     return answer
 
 
-def rank_by_formula(one, other):
-    n = one.numel()
-    pair = [stats.rankdata(m.flatten()) for m in (one, other)]
+def rank_by_formula(first, second):
+    n = first.numel()
+    pair = [stats.rankdata(m.flatten()) for m in (first, second)]
     return 1 - 6 * ((pair[0] - pair[1]) ** 2).sum() / (n * (n**2 - 1))
 
 
-def rank_uncentered(one, other):
-    pair = [torch.from_numpy(stats.rankdata(m.flatten())) for m in (one, other)]
+def rank_uncentered(first, second):
+    pair = [torch.from_numpy(stats.rankdata(m.flatten())) for m in (first, second)]
     return F.cosine_similarity(*pair, dim=0)
 
 

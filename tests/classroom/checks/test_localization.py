@@ -93,10 +93,10 @@ def iou_by_masks(box, other):
 
 
 def iou_by_pixels(box, other):
-    one, two = (
+    first, second = (
         {(x, y) for x in range(b[0], b[2]) for y in range(b[1], b[3])} for b in (box, other)
     )
-    return len(one & two) / len(one | two)
+    return len(first & second) / len(first | second)
 
 
 def grabcut(
@@ -156,21 +156,21 @@ def lengths(box, other, extra=0):
 
 
 def iou_unclipped(box, other):
-    width, height, one, two = lengths(box, other)
-    return width * height / (one + two - width * height)
+    width, height, a, b = lengths(box, other)
+    return width * height / (a + b - width * height)
 
 
 def iou_of_closed(box, other):
-    width, height, one, two = lengths(box, other, extra=1)
+    width, height, a, b = lengths(box, other, extra=1)
     shared = max(width, 0) * max(height, 0)
-    return shared / (one + two - shared)
+    return shared / (a + b - shared)
 
 
 def iou_over(divisor):
     def answer(box, other):
-        width, height, one, two = lengths(box, other)
+        width, height, a, b = lengths(box, other)
         shared = max(width, 0) * max(height, 0)
-        return shared / divisor(one, two)
+        return shared / divisor(a, b)
 
     return answer
 
@@ -266,10 +266,10 @@ IOUS = [
     (iou_over(add), "counted twice"),
     (lambda box, other: 2 * iou_over(add)(box, other), "the Dice coefficient"),
     (iou_over(min), "divided by one of the boxes"),
-    (iou_over(lambda one, two: two), "divided by one of the boxes"),
+    (iou_over(lambda a, b: b), "divided by one of the boxes"),
     (iou_of_closed, "one pixel too long"),
     (iou_over_hull, "the box around both"),
-    (iou_over(lambda one, two: 1), "the intersection alone"),
+    (iou_over(lambda a, b: 1), "the intersection alone"),
     (iou_upside_down, "upside down"),
 ]
 GRABCUTS = [

@@ -32,7 +32,7 @@ def by_cleared_grad(network, image, c):
 
 def by_jacobian(network, image, c):
     network.train(False)
-    return torch.func.grad(lambda one: network(one[None])[0, c])(image)
+    return torch.func.grad(lambda variable: network(variable[None])[0, c])(image)
 
 
 def by_numpy(network, image, c):
@@ -66,8 +66,8 @@ def linear_by_places(weight, shape, c):
     for k in range(channels):
         for i in range(height):
             for j in range(width):
-                one = abs(weight[c, (k * height + i) * width + j].item())
-                found[i, j] = max(found[i, j].item(), one)
+                magnitude = abs(weight[c, (k * height + i) * width + j].item())
+                found[i, j] = max(found[i, j].item(), magnitude)
     return found
 
 
@@ -133,8 +133,8 @@ def ten_by_canvases(map_of, photo, size):
 
 def smooth_by_loop(network, image, c, noise):
     total = torch.zeros_like(image)
-    for one in noise:
-        total += by_grad(network, image + one, c)
+    for added in noise:
+        total += by_grad(network, image + added, c)
     return (total / len(noise)).abs().amax(0)
 
 
@@ -242,13 +242,13 @@ def ten_replacing(map_of, photo, size):
 def ten_short(map_of, photo, size):
     """Starts that are one pixel short of the far corners."""
     total, count = ten_crops(map_of, photo[:, :-1, :-1], size)
-    padded = [nn.functional.pad(one, (0, 1, 0, 1)) for one in (total, count)]
+    padded = [nn.functional.pad(plane, (0, 1, 0, 1)) for plane in (total, count)]
     return padded[0] / padded[1]
 
 
 def smooth_of(reduce):
     def answer(network, image, c, noise):
-        return reduce(torch.stack([by_grad(network, image + one, c) for one in noise]))
+        return reduce(torch.stack([by_grad(network, image + added, c) for added in noise]))
 
     return answer
 

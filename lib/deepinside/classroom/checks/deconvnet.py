@@ -7,6 +7,7 @@ differentiation.
 from collections.abc import Callable
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -231,7 +232,7 @@ def _convolution_backward(signal: Tensor, kernel: Tensor) -> Tensor:
     size = (rows + height - 1, columns + width - 1)
     total = signal.new_zeros(len(signal), kernel.shape[1], *size)
     for i, j in product(range(rows), range(columns)):
-        laid = torch.einsum("no,ochw->nchw", signal[:, :, i, j], kernel)
+        laid = (signal[:, :, i, j] @ kernel.flatten(1)).view(-1, *kernel.shape[1:])
         total[:, :, i : i + height, j : j + width] += laid
     return total
 
@@ -309,12 +310,11 @@ def _unpool(
     join: Callable[[float, float], float] = lambda old, new: old + new,
 ) -> Tensor:
     """Return the signal at its places, joined with what lies there: the slow way."""
-    laid = signal.new_zeros(*signal.shape[:2], *size)
+    laid, values, places = np.zeros((*signal.shape[:2], *size)), signal.numpy(), switches.numpy()
     for image, channel, i, j in product(*map(range, signal.shape)):
-        row, column = divmod(int(switches[image, channel, i, j]), size[1])
-        old = laid[image, channel, row, column].item()
-        laid[image, channel, row, column] = join(old, signal[image, channel, i, j].item())
-    return laid
+        where = (image, channel, *divmod(places[image, channel, i, j], size[1]))
+        laid[where] = join(laid[where], values[image, channel, i, j])
+    return torch.from_numpy(laid)
 
 
 def _spread(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:

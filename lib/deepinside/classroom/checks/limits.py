@@ -97,7 +97,7 @@ def _ends(values: Tensor, low: float = 0.025, high: float = 0.975) -> Tensor:
 
 @task("limits-rank-correlation", points=1, praise="It depends on the order of the pixels alone.")
 def check_rank_correlation(answer: Answer) -> Comparisons:
-    """Check ``rank_correlation(one, other)``.
+    """Check ``rank_correlation(first, second)``.
 
     It should return the rank correlation (Spearman) of two maps (H, W), a number.
     """
