@@ -50,32 +50,34 @@ def test_pictures_are_the_start_and_the_last_step(answer, plain):
     torch.testing.assert_close(model.image, plain[-1][0], atol=1e-3, rtol=0)
 
 
-def test_numbers_are_those_of_the_last_step(answer, plain, digits_network, judge):
-    last = plain[-1]
+def test_numbers_are_those_of_the_last_picture(answer, digits_network, judge):
+    # of this one the two networks think differently, and neither is certain
+    found = answer(**{"class": "0", "start": "noise", "l2_weight": 0.1, "step_size": 0.01})
+    last = found.panels[1].image[None]
     with torch.no_grad():
         scores = digits_network(last)[0]
         canvas = torch.zeros(1, 1, 64, 64)
         canvas[:, :, 18:46, 18:46] = last.clamp(0, 1)
         judged = judge(canvas)[0].exp()
-    assert scores.argmax() == 3
-    # no two numbers are alike, nor are those of the start, so that none is taken for another
+    assert judged.argmax() != 0
     centered = last - digits_network.normalization.mean
     expected = {
-        "class score": (scores[3], 0.06),
-        "probability": (scores[3].exp() / scores.exp().sum(), 0.006),
-        "judge's probability": (judged[3] / judged.sum(), 0.006),
-        "length": (centered.square().sum().sqrt(), 0.06),
+        "class score": (scores[0], 0.051),
+        "probability": (scores[0].exp() / scores.exp().sum(), 0.0051),
+        "judge's probability": (judged[0] / judged.sum(), 0.0051),
+        "length": (centered.square().sum().sqrt(), 0.051),
     }
-    numbers = answer(**STATE).numbers
-    assert list(numbers) == list(expected)
+    assert list(found.numbers) == list(expected)
     for name, (value, tolerance) in expected.items():
-        assert float(numbers[name]) == pytest.approx(value.item(), abs=tolerance), name
+        assert float(found.numbers[name]) == pytest.approx(value.item(), abs=tolerance), name
 
 
-def test_words_tell_what_share_is_bright_and_dark(answer, plain):
-    alt = answer(**STATE).panels[1].alt
-    shares = [int(share) / 100 for share in re.findall(r"(\d+)% of it bright, (\d+)% dark", alt)[0]]
-    values = plain[-1].flatten().tolist()
+def test_words_tell_what_share_is_bright_and_dark(answer):
+    _, model = answer(**STATE).panels
+    shares = [
+        int(share) / 100 for share in re.findall(r"(\d+)% of it bright, (\d+)% dark", model.alt)[0]
+    ]
+    values = model.image.flatten().tolist()
     assert shares[0] == pytest.approx(sum(v > 0.6 for v in values) / 784, abs=0.006)
     assert shares[1] == pytest.approx(sum(v < 0.1 for v in values) / 784, abs=0.006)
 
@@ -98,7 +100,9 @@ def test_class_models_of_many_states_are_those_of_each(
     ]
     for together, state in zip(answers(states), states, strict=True):
         (alone,) = answers([state])
-        assert together.numbers == alone.numbers
+        numbers = [[float(text) for text in found.numbers.values()] for found in (together, alone)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
+        assert together.curve.values == pytest.approx(alone.curve.values, abs=0.1)
         for panel, other in zip(together.panels, alone.panels, strict=True):
             torch.testing.assert_close(panel.image, other.image, atol=1e-3, rtol=0)
 

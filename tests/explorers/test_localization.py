@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 
 from deepinside.explorers import localization_explorer
+from deepinside.explorers.packing import map_panel
 from deepinside.images import load_photo, photo_boxes, squash_photo
 from deepinside.localization import graph_cut_localization
 from deepinside.object_maps import object_maps
@@ -106,6 +107,15 @@ def test_own_photo_is_localized_for_its_first_class_without_an_iou(answer):
     assert found.numbers["class"] == "espresso"
     assert "IoU" not in found.numbers
     assert list(found.panels[0].boxes) == ["found"]
+
+
+def test_both_maps_of_a_photo_are_shown(answer, network):
+    for kind in ("one pass", "object map", "one pass"):
+        panel = answer(photo="coffee", map=kind).panels[1]
+        torch.testing.assert_close(
+            panel.image, map_panel("", map_of(network, "coffee", kind)).image
+        )
+        assert panel.alt == f"Map of espresso, {kind}."
 
 
 def test_maps_of_own_photos_are_not_taken_for_each_other(answer, network):
