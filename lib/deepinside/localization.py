@@ -205,8 +205,8 @@ def graph_cut_localization(
         if seeds.sum() < _GAUSSIANS:
             expected = f"expected at least {_GAUSSIANS} seeds of the {name}, got {seeds.sum()}"
             raise ValueError(f"{expected}: a map with too few different values?")
-    # OpenCV draws the first means of the mixtures from a generator that each thread has one
-    # of: in a thread of its own the cut repeats, and the caller's generator stays as it is
+    # OpenCV draws the first means of the mixtures from a generator that each thread begins
+    # anew: in a thread of its own the cut repeats, and the caller's generator stays as it is
     with ThreadPoolExecutor(1) as executor:
         cut = executor.submit(_graph_cut, pixels, object_seeds, background_seeds).result()
     mask = _component(cut, small if by_saliency else None)
@@ -243,7 +243,6 @@ def _graph_cut(
     seeds = object_seeds | background_seeds
     background, foreground = np.zeros((2, 1, _GAUSSIANS * _PARAMETERS))
     models = (_NO_RECTANGLE, background, foreground, 1)
-    cv2.setRNGSeed(0)
     # the color models are fitted to a picture of the seeds alone ...
     cv2.grabCut(pixels[seeds][None], labels[seeds][None], *models, cv2.GC_INIT_WITH_MASK)
     # ... and stay as they are in the cut
