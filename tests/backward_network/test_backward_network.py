@@ -160,11 +160,12 @@ def test_threads_can_share_it_and_the_network():
         assert all(found.equal(gradient) for found in gradients)
 
 
-def test_it_needs_no_autograd(digits_network, digits, monkeypatch):
+@pytest.mark.parametrize("without_gradient", [torch.inference_mode, torch.no_grad])
+def test_it_needs_no_autograd(without_gradient, digits_network, digits, monkeypatch):
     images, classes = digits.images[:3], torch.arange(3)
     expected = image_gradient(digits_network, images, classes)
     monkeypatch.setattr(torch.autograd, "grad", None)
-    with torch.inference_mode():
+    with without_gradient():
         _, got = backward_network(digits_network)(images, classes)
     assert relative_difference(got, expected) < 1e-5
 

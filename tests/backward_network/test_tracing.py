@@ -167,6 +167,16 @@ def overwrites_data(net, images):
     return net.last(torch.flatten(x, 1))
 
 
+def subtracts_from_the_images(net, images):
+    images.sub_(0.5)
+    return net.last(torch.flatten(net.first(images), 1))
+
+
+def rectifies_the_images(net, images):
+    rectified = F.relu(images, inplace=True)
+    return net.last(torch.flatten(net.first(images) + net.first(rectified), 1))
+
+
 def multiplies_in_place(net, images):
     x = net.first(images)
     skip = x
@@ -177,6 +187,12 @@ def multiplies_in_place(net, images):
 def calls_what_works_in_place(net, images):
     x = net.first(images)
     x.clamp_(0, 1)
+    return net.last(torch.flatten(x, 1))
+
+
+def overwrites_what_noise_does_not_show(net, images):
+    x = net.first(images)
+    x.clamp_(-100, 100)
     return net.last(torch.flatten(x, 1))
 
 
@@ -204,8 +220,11 @@ def calls_an_activation_in_place(net, images):
         overwrites_under_a_view,
         overwrites_through_a_view,
         overwrites_data,
+        subtracts_from_the_images,
+        rectifies_the_images,
         multiplies_in_place,
         calls_what_works_in_place,
+        overwrites_what_noise_does_not_show,
         writes_out,
         calls_an_activation_in_place,
     ],

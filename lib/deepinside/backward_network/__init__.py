@@ -198,8 +198,10 @@ class BackwardNetwork(nn.Module):
         size = images.shape[1:]
         if size in self._classes:
             return self._classes[size]
-        noise = torch.rand(1, *size, generator=torch.Generator().manual_seed(0)).to(images)
-        expected, (got, _) = copy_sharing_weights(self.network)(noise), self._forward_pass(noise)
+        noise = torch.randn(1, *size, generator=torch.Generator().manual_seed(0)).to(images)
+        # a network may overwrite its images
+        expected = copy_sharing_weights(self.network)(noise.clone())
+        got, _ = self._forward_pass(noise)
         if expected.ndim != 2:
             raise ValueError(
                 "expected a network that returns scores of shape (N, classes), got "

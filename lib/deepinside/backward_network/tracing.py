@@ -50,10 +50,6 @@ _CHANGES = {
 }
 
 
-def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Flatten:
-    return nn.Flatten(start_dim, end_dim)
-
-
 def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Identity:
     if training and p:
         raise ValueError("expected dropout that evaluation mode switches off")
@@ -74,7 +70,7 @@ _CALLS: dict[object, Callable[..., nn.Module]] = {
     F.max_pool2d: nn.MaxPool2d,
     F.avg_pool2d: nn.AvgPool2d,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-    **dict.fromkeys((torch.flatten, "flatten"), _flatten),
+    **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
     F.dropout: _dropout,
     **dict.fromkeys((operator.add, torch.add, "add"), _sum),
 }
@@ -136,13 +132,26 @@ def _nodes_on_the_way(network: nn.Module) -> list[fx.Node]:
     needed = {scores}
     for node in reversed(nodes):
         needed |= set(node.all_input_nodes) if node in needed else set()
+        if node not in needed and _works_in_place(node):
+            raise ValueError(
+                f"expected layers whose output is read, got {node.name}, which only overwrites "
+                "what others read"
+            )
     return [node for node in nodes if node in needed]
+
+
+def _works_in_place(node: fx.Node) -> bool:
+    name = getattr(node.target, "__name__", str(node.target))
+    is_call = node.op in ("call_function", "call_method")
+    return is_call and (
+        name.endswith("_") or "out" in node.kwargs or bool(node.kwargs.get("inplace"))
+    )
 
 
 def _name(node: fx.Node, taken: set[str]) -> str:
     """Return the module's own name for its first call, else one that is not taken."""
     before = (other for other in node.graph.nodes if other.target == node.target)
-    if node.op == "call_module" and next(before) is node and node.target != INPUT:
+    if node.op == "call_module" and next(before) is node:
         return str(node.target)
     name = str(node.target) if node.op == "call_module" else node.name
     numbered = (f"{name}_{i}" for i in count(1))
