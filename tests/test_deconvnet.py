@@ -420,6 +420,7 @@ DISGUISED = {
     "over its own length": lambda x: x / x.detach().norm(),
     "over its length": lambda x: x / x.norm(),
     "square": lambda x: x * x,
+    "matrix times itself": lambda x: x @ x,
     "dropout": lambda x: F.dropout(x, training=True),
     "statistics of the batch": nn.BatchNorm2d(5, track_running_stats=False).double(),
     "layer norm": lambda x: F.layer_norm(x, x.shape[1:]),
