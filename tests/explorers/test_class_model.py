@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 from deepinside import digits
 from deepinside.explorers import class_model_explorer
@@ -70,6 +71,23 @@ def test_numbers_are_those_of_the_last_picture(answer, digits_network, judge):
     assert list(found.numbers) == list(expected)
     for name, (value, tolerance) in expected.items():
         assert float(found.numbers[name]) == pytest.approx(value.item(), abs=tolerance), name
+
+
+def test_judge_sees_the_class_model_in_the_middle_of_a_black_canvas(answer_of, digits_network):
+    class Judge(nn.Module):
+        input_size = (40, 66)
+
+        def forward(self, images):
+            self.seen = images
+            return images.new_zeros(len(images), 10)
+
+    judge = Judge().eval()
+    found = answer_of(class_model_explorer, digits_network, judge)(**STATE)
+    rows, columns = slice(6, 34), slice(19, 47)
+    assert torch.equal(judge.seen[0, :, rows, columns], found.panels[1].image.clamp(0, 1))
+    judge.seen[:, :, rows, columns] = 0
+    assert not judge.seen.any()
+    assert found.numbers["judge's probability"] == "0.10"
 
 
 def test_words_tell_what_share_is_bright_and_dark(answer):

@@ -194,7 +194,7 @@ def test_a_lost_question_is_asked_again_when_the_kernel_greets(notebook):
         "newer",
         "left alone",
     ]
-    assert notebook.page.get_by_label("or any kind").count() == 1
+    assert notebook.page.locator(".dx input[type=text]").count() == 1
     notebook.type("and then")
     notebook.answer()
     assert notebook.numbers()[1] == "and then"
