@@ -188,12 +188,13 @@ def test_order_of_true_weights_beats_any_other(two_scores):
     assert min(areas, key=areas.get) == (1, 2, 3, 4)
 
 
-def test_without_a_target_the_image_s_class_is_followed(digits_network, digits):
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+def test_without_a_target_the_image_s_class_is_followed(digits_network, digits, curve):
     images, maps = digits.images[::100], digits.images[::100, 0]
     zero = torch.zeros(())
-    got = deletion_curve(digits_network, images, maps, replacement=zero, steps=3)
+    got = curve(digits_network, images, maps, replacement=zero, steps=3)
     classes = digits_network(images).argmax(1)
-    expected = deletion_curve(digits_network, images, maps, classes, replacement=zero, steps=3)
+    expected = curve(digits_network, images, maps, classes, replacement=zero, steps=3)
     assert got.equal(expected)
 
 

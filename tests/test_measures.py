@@ -61,10 +61,11 @@ def test_pointing_game_tolerates_15_pixels(row, column, hit):
     assert pointing_hit(saliency, [(110, 0, 112, 2), (30, 40, 70, 60)]) is hit
 
 
-def test_15_pixels_away_is_a_hit():
+def test_15_pixels_away_is_a_hit_and_a_little_more_is_none():
     saliency = torch.zeros(100, 120)
     saliency[50, 85] = 1
     assert pointing_hit(saliency, [(30, 40, 70.5, 60)])
+    assert not pointing_hit(saliency, [(30, 40, 70.4, 60)])
 
 
 @pytest.mark.parametrize("saliency", [torch.zeros(1, 5, 5), torch.full((5, 5), torch.nan)])

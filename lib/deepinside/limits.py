@@ -116,10 +116,8 @@ def deletion_curve(
     # each pixel's place in the order, 0 for the highest
     places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
     counts = torch.arange(steps + 1, device=maps.device)[:, None] * places.shape[1] / steps
-    curves = []
-    for image, other, place, c in zip(
-        images, replacement.expand_as(images), places, classes.tolist(), strict=True
-    ):
+    curves, others = [], replacement.expand_as(images)
+    for image, other, place, c in zip(images, others, places, classes.tolist(), strict=True):
         gone = (place < counts).view(-1, 1, *image.shape[1:])
         parts = torch.where(gone, other, image).split(_IMAGES_A_PASS)
         curves.append(torch.cat([class_probability(network, part, c) for part in parts]))

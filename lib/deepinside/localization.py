@@ -24,8 +24,7 @@ from deepinside.object_maps import SCALES, object_maps
 # a longer photo is cut at this size, in pixels, and the mask enlarged
 _LONGER_SIDE = 250
 # Gaussians a color model has in OpenCV, and the parameters of each
-_GAUSSIANS = 5
-_PARAMETERS = 13
+_GAUSSIANS, _PARAMETERS = 5, 13
 _NO_RECTANGLE = (0, 0, 0, 0)
 
 

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from deepinside.images import Box
 
-# how far from a box the pointing game still counts as a hit, in pixels
-_TOLERANCE = 15
 _DRAWS = 10_000
 # drawn values held at once
 _AT_ONCE = 2_000_000
@@ -44,8 +42,7 @@ def iou(box: Box, other: Box) -> float:
     both = 0.0
     for x0, y0, x1, y1 in (box, other):
         if not (x1 > x0 and y1 > y0):
-            got = (x0, y0, x1, y1)
-            raise ValueError(f"expected a box (x0, y0, x1, y1) with x0 < x1, y0 < y1, got {got}")
+            raise ValueError(f"expected x0 < x1 and y0 < y1, got the box {(x0, y0, x1, y1)}")
         both += (x1 - x0) * (y1 - y0)
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
@@ -71,7 +68,7 @@ def pointing_hit(saliency: Tensor, true_boxes: Sequence[Box]) -> bool:
     # a box ends between pixels, and the center of one is half a pixel from its sides
     x, y = column + 0.5, row + 0.5
     return any(
-        math.hypot(max(x0 - x, x - x1, 0), max(y0 - y, y - y1, 0)) <= _TOLERANCE
+        math.hypot(max(x0 - x, x - x1, 0), max(y0 - y, y - y1, 0)) <= 15
         for x0, y0, x1, y1 in true_boxes
     )
 
