@@ -444,8 +444,16 @@ def test_noise_to_start_from_is_gaussian_and_around_the_mean(small):
     got = class_model(small, 0, start="noise", steps=1, generator=seeded(6))
     drawn = torch.randn(3, 6, 7, generator=seeded(6)).double()
     ratio = (got.snapshots[0, 0] - small.normalization.mean) / drawn
-    assert 0.01 < ratio.mean() < 1
-    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 0.1))
+
+
+def test_noise_in_fourier_coordinates_is_added_to_the_coefficients(small):
+    how, mean = Regularizers(fourier=True), small.normalization.mean
+    got = class_model(small, 0, start="noise", steps=1, regularizers=how, generator=seeded(6))
+    fourier = Fourier(mean[None], mean)
+    drawn = torch.randn(3, 6, 4, 2, generator=seeded(6)).double()
+    expected = fourier.centered(fourier.unknown(mean[None]) + 0.01 * drawn) + mean
+    torch.testing.assert_close(got.snapshots[0], expected)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -559,6 +567,15 @@ def test_step_sizes_of_the_caller_are_not_changed(digits_network):
     assert got.class_probabilities[-1, :2].min() >= 0.9
     assert got.images[2].isnan().all()
     torch.testing.assert_close(sizes, torch.tensor([0.1, 0.1, 1.0]), rtol=0, atol=0)
+
+
+def test_last_snapshot_is_of_the_step_at_which_all_have_stopped(digits_network):
+    every = class_model(digits_network, [3, 4], snapshots=41, **STOPPING)
+    last = (every.class_probabilities >= 0.9).int().argmax(0).max().item()
+    for snapshots, taken in ((1, [last]), (2, [0, last]), (41, list(range(last + 1)))):
+        got = class_model(digits_network, [3, 4], snapshots=snapshots, stop_at=0.9, **STOPPING)
+        assert got.steps.tolist() == taken
+        assert got.class_probabilities[-1].min() >= 0.9
 
 
 def test_image_that_never_is_probable_goes_on(digits_network):

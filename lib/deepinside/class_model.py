@@ -270,7 +270,7 @@ def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Te
     mean = network.normalization.mean if isinstance(network, Network) else torch.zeros(())
     if isinstance(start, Tensor):
         check_images(network, start)
-        return mean.to(start), start.detach()
+        return mean.to(start), start
     known = isinstance(start, str) and start in ("zero", "noise")
     got = start if isinstance(start, str) else type(start)
     _expect(known, 'a start of "zero", "noise" or images (N, C, H, W)', got)
