@@ -63,6 +63,8 @@ def test_layers_are_of_the_kind_the_paper_s_network_is_made_of():
     kinds = {type(layer) for layer in layers}
     assert kinds == {nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear}
     assert layers(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+    # at the mean image, where class models start, ReLUs let through what a bias gives
+    assert all(layers[i].bias.eq(0.25).all() for i in (0, 3, 7))
     assert all(layer.kernel_size == layer.stride for layer in layers if hasattr(layer, "ceil_mode"))
 
 
@@ -184,9 +186,13 @@ def test_clutter_is_ink_outside_the_box_and_repeats_with_its_generator(digits):
     )
     assert placed.images.equal(again.images)
     assert not placed.images.equal(other.images)
-    outside = 0
+    outside, touched = 0, 0
     for image, (x0, y0, x1, y1) in zip(placed.images, placed.boxes.tolist(), strict=True):
         outside += image.sum() - image[:, y0:y1, x0:x1].sum()
+        beside = image[:, max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] >= 0.5
+        touched += beside.sum() > (image[:, y0:y1, x0:x1] >= 0.5).sum()
+    # fragments reach up to the box, where the digit itself is fainter than 0.5
+    assert touched > 5
     # ten fragments of about 12 each, and what lies beyond the digit's edge
     assert 20 * 50 < outside < 20 * 300
 
