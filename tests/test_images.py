@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 import warnings
@@ -306,6 +307,17 @@ def test_file_of_something_else_is_refused(content, tmp_path):
     for source in (content, path):
         with pytest.raises(ValueError, match=r"expected a (whole )?picture"):
             load_photo(source)
+
+
+def test_an_error_of_the_disk_is_not_taken_for_one_of_the_picture(monkeypatch, tmp_path):
+    def fail(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(colors(), "PNG"))
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        load_photo(path)
 
 
 @pytest.mark.parametrize("path", ["missing/photo.jpg", "photo.jpg", Path("cat"), Path()])

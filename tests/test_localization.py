@@ -244,6 +244,17 @@ def test_a_long_photo_is_cut_smaller_and_the_box_is_in_its_pixels():
     assert found.mask.shape == (360, 540)
 
 
+def test_what_is_made_smaller_is_averaged():
+    """Single bright pixels are no seeds where four become one."""
+    rows, columns = torch.meshgrid(torch.arange(300), torch.arange(500), indexing="ij")
+    values = 4.0 * ((rows % 2 == 0) & (columns % 2 == 0))
+    values[60:180, 100:260] = 1.5
+    photo = painted((100, 60, 260, 180), (300, 500))
+    found = graph_cut_localization(photo, values, object_quantile=0.5)
+    assert found.object_seeds[60:180, 100:260].all()
+    assert iou(found.box, (100, 60, 260, 180)) > 0.95
+
+
 def test_rescaled_box_swaps_no_axes():
     assert rescaled_box((10, 20, 30, 40), (100, 50), (300, 100)) == (20, 60, 60, 120)
 

@@ -87,8 +87,14 @@ def test_of_several_labels_the_largest_box_decides(tmp_path):
 
 def test_boxes_without_area_are_none(tmp_path):
     path = tmp_path / "boxes.csv"
-    path.write_text(COLUMNS + "a.png,cup,5,5,0,0\na.png,dog,0,0,1,1\nb.png,cup,3,3,3,9\n")
-    assert truths(path) == {"a.png": ("dog", [(0, 0, 1, 1)]), "b.png": ("", [])}
+    path.write_text(
+        COLUMNS + "a.png,cup,5,5,0,0\na.png,dog,0,0,1,1\nb.png,cup,3,3,3,9\nc.png,cup,3,3,9,3\n"
+    )
+    assert truths(path) == {
+        "a.png": ("dog", [(0, 0, 1, 1)]),
+        "b.png": ("", []),
+        "c.png": ("", []),
+    }
 
 
 @pytest.mark.parametrize(
