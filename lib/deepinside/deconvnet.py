@@ -74,7 +74,7 @@ def pseudo_gradient(
     ------
     ValueError
         As `class_score`; if rule or layer is unknown; or, unless the rule is "gradient", if
-        the signal passes an activation that has no such rule, or a ReLU that is no module.
+        the signal passes what is neither known to be linear nor a ReLU that is a module.
     """
     _check(network, images, rule, layer)
     network, outputs = _with_rule(network, rule, layer)
