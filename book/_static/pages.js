@@ -93,9 +93,10 @@ function offerAllCode() {
 
 // A tap on a figure shows its picture as large as the window allows, a second one larger still.
 function enlarge(link) {
-  const { alt, naturalWidth, naturalHeight } = link.querySelector("img");
-  const picture = make("img", { src: link.href, alt });
-  picture.style.setProperty("--aspect", naturalWidth / naturalHeight || 1);
+  const picture = make("img", { src: link.href, alt: link.querySelector("img").alt });
+  picture.addEventListener("load", () => {
+    picture.style.setProperty("--aspect", picture.naturalWidth / picture.naturalHeight);
+  });
   const close = make("button", { type: "button" }, "Close");
   const nearer = make("button", { type: "button", "aria-pressed": "false" }, "Larger");
   const view = make("div", { class: "view", tabindex: "0" }, picture);
