@@ -118,7 +118,8 @@ def visit(browser, request):
     `scheme` is "http" or "file", `size` (width, height) of the window in pixels, further
     options are those of Playwright's `new_context`: `reduced_motion="reduce"`,
     `java_script_enabled=False`, ... `init` is a script that runs in the page before its own do.
-    It comes back when the page has loaded and its formulas are typeset. Requests to anywhere but the book are recorded and refused.
+    It comes back when the page has loaded and its formulas are typeset. Requests to anywhere but
+    the book are recorded and refused.
     """
     contexts = []
 
