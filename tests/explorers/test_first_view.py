@@ -54,7 +54,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <script defer src="fragment.js"></script><script defer src="explorers.js"></script>
 <body style="margin: 0"><h1>Above</h1><p><a href="#tried?dim=1&photo=cat">a link</a></p>
 <div style="height: {above}px"></div>
-<div class="explorer" data-name="tried" data-script="tried.js">{view}</div>
+<div class="explorer" data-name="tried" data-script="tried.js"><style>{style}</style>{view}</div>
 <p id="below">Below</p><div style="height: 1500px"></div>"""
 
 
@@ -64,9 +64,9 @@ def folder(explorer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     for name in ("explorers.js", "fragment.js"):
         (folder / name).write_text((STATIC / name).read_text("utf-8"), "utf-8")
-    view = first_view(explorer.spec, explorer.grid)
-    (folder / "near.html").write_text(PAGE.format(above=0, view=view), "utf-8")
-    (folder / "far.html").write_text(PAGE.format(above=5000, view=view), "utf-8")
+    parts = {"view": first_view(explorer.spec, explorer.grid), "style": explorer._css}
+    (folder / "near.html").write_text(PAGE.format(above=0, **parts), "utf-8")
+    (folder / "far.html").write_text(PAGE.format(above=5000, **parts), "utf-8")
     names = ("spec", "grid", "_esm", "_css")
     traits = json.dumps({name: getattr(explorer, name) for name in names})
     (folder / "tried.js").write_text(f'explorerArrived("tried", {traits});', "utf-8")

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from deepinside.explorers.widget import Explorer
-
 # as in widget.js: a slider of its own that lays an answer's map over its photo
 _OVER = {
     "name": "dx-over",
@@ -22,7 +20,7 @@ _OVER = {
 
 
 def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
-    """Return the first state of an explorer as HTML.
+    """Return the first state of an explorer as HTML, which ``widget.css`` has to stand before.
 
     Parameters
     ----------
@@ -75,7 +73,6 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
     ]
     kind = "dx dx-curved" if curve else "dx"
     return (
-        f"<style>{Explorer._css}</style>"
         f'<div class="{kind}" role="group" aria-label="{escape(spec["title"])}">{"".join(parts)}'
         "</div>"
     )
