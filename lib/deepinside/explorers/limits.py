@@ -60,7 +60,7 @@ def limits_explorer(network: Network) -> Explorer:
         return Answer(panels, numbers)
 
     controls = [
-        Control("layers", "Random layers, from the last one on", _COUNTS),
+        Control("layers", "Random layers, from the last one on", _COUNTS, start=50),
         Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
         Control("photo", "Photo", ("cat", "coffee", "astronaut"), "photo"),
     ]
