@@ -9,7 +9,8 @@ import base64
 import pytest
 import torch
 
-from deepinside.explorers import Answer, Control, Explorer, Panel
+from deepinside import plots
+from deepinside.explorers import Answer, Control, Curve, Explorer, Panel
 
 BRIGHT = Control("dim", "Brightness", (0.25, 1.0), start=1.0, log=True)
 KIND = Control("kind", "Kind", ("plain", "framed"), "list", free="or any kind")
@@ -41,6 +42,16 @@ def answers(states):
         numbers = {"brightness": f"{state['dim']:.2f}", "kind": state["kind"]}
         found.append(Answer([Panel("p", f"{state['kind']} picture", image)], numbers))
     return found
+
+
+def hold_clock(page):
+    """Let the page's time pass only when it is told to."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+
+
+def chosen(menu):
+    return menu.evaluate("part => part.selectedOptions[0].textContent")
 
 
 class Notebook:
@@ -80,6 +91,10 @@ class Notebook:
     def choose(self, place):
         self.page.get_by_label("Kind", exact=True).select_option(str(place))
 
+    def silence(self):
+        """Let pass the time after which an answer is not waited for."""
+        self.page.clock.run_for(8001)
+
     def numbers(self):
         return self.page.locator(".dx-numbers strong").all_text_contents()
 
@@ -95,6 +110,7 @@ def notebook(browser, monkeypatch):
     replies = []
     monkeypatch.setattr(Explorer, "send", lambda _, content, **options: replies.append(content))
     page = browser.new_page()
+    hold_clock(page)
     notebook = Notebook(page, Explorer("A test", [BRIGHT, KIND, PHOTO], answers), replies)
     assert notebook.sent() == [{"kind": "hello"}]
     assert notebook.status() == ""
@@ -169,6 +185,62 @@ def test_an_error_of_what_was_asked_before_is_not_told(notebook):
     assert not notebook.page.locator(".dx-error").count()
     notebook.answer()
     assert notebook.numbers()[1] == "right"
+
+
+def test_a_kernel_that_does_not_answer_is_told_and_the_nearest_state_shown(notebook):
+    notebook.choose(1)
+    slider = notebook.page.get_by_label("Brightness")
+    slider.press("Home")
+    for _ in range(3):  # three tenths of the way from the first value to the second
+        slider.press("ArrowRight")
+    notebook.page.clock.run_for(7900)
+    assert notebook.status() == "Computing …"
+    notebook.page.clock.run_for(200)
+    status = notebook.page.locator(".dx-status.dx-error")
+    assert status.get_attribute("role") == "alert"
+    assert status.text_content() == (
+        "Python does not answer. If it was restarted, run this cell again. "
+        "Shown is what was computed before: Brightness: 0.25; Kind: framed; Photo: none."
+    )
+    assert notebook.numbers() == ["0.25", "framed"]
+    assert not notebook.is_busy()
+    # it was only busy: the answer, and then the one that was asked for last
+    notebook.answer()
+    notebook.answer()
+    assert notebook.numbers() == ["0.38", "framed"]
+    assert "connected" in notebook.status()
+
+
+def test_silence_counts_from_the_last_question_and_not_when_it_was_answered(notebook):
+    notebook.type("first")
+    notebook.page.clock.run_for(5000)
+    notebook.type("second")
+    notebook.page.clock.run_for(5000)
+    assert notebook.is_busy()
+    notebook.answer()
+    notebook.answer()
+    notebook.silence()
+    assert "connected" in notebook.status()
+    notebook.type("third")
+    notebook.choose(1)
+    notebook.silence()
+    assert "connected" in notebook.status()
+
+
+def test_what_was_typed_is_what_the_menu_names(notebook):
+    notebook.type("mine")
+    menu = notebook.page.get_by_label("Kind", exact=True)
+    assert chosen(menu) == "mine (typed)"
+    notebook.answer()
+    assert "Kind: mine (typed)" in notebook.page.locator(".dx-settings").text_content()
+    notebook.type("other")
+    assert chosen(menu) == "other (typed)"
+    assert menu.locator("option").all_text_contents() == ["plain", "framed", "other (typed)"]
+    notebook.choose(1)
+    assert notebook.numbers()[1] == "framed"
+    notebook.type("")
+    assert chosen(menu) == "framed"
+    assert menu.locator("option").count() == 2
 
 
 def test_a_lost_question_is_asked_again_when_the_kernel_greets(notebook):
@@ -246,9 +318,323 @@ def test_the_readers_own_photo_is_computed(notebook, tmp_path):
     assert seen[:2] == [60, 30]
     assert seen[2] > 230
     assert seen[3] < 30
-    assert page.locator(".dx-settings").text_content().endswith("Photo: your photo")
+    assert page.locator(".dx-settings").text_content().endswith("Photo: your photo (mine.png)")
+    menu = page.get_by_label("Photo", exact=True)
+    assert chosen(menu) == "your photo (mine.png)"
+    # one of the book's, and back
+    menu.select_option("0")
+    assert not notebook.is_busy()
+    menu.select_option(label="your photo (mine.png)")
+    notebook.answer()
+    assert page.locator(".dx img").evaluate("image => image.naturalWidth") == 60
     broken = tmp_path / "broken.png"
     broken.write_text("no picture")
     field.set_input_files(broken)
     page.wait_for_selector(".dx-error")
     assert "broken.png" in page.locator(".dx-error").text_content()
+
+
+def strip(levels):
+    """Frames of one brightness each, side by side."""
+    return torch.cat([torch.full((1, 8, 8), level) for level in levels], dim=2)
+
+
+def pictures(states):
+    """A photo of two colors, a map that grows to the right, and five frames with their curve."""
+    photo = torch.zeros(3, 20, 20)
+    photo[0, :, :10], photo[:, :, 10:] = 1, 0.5
+    ramp = (torch.arange(20.0) / 19).expand(20, 20)
+    steps = [0.0, 0.25, 0.5, 0.75, 1.0]
+    return [
+        Answer(
+            [
+                Panel("photo", "Red and gray.", photo),
+                Panel(
+                    "map",
+                    "A ramp.",
+                    plots.colored(ramp),
+                    scale=("magma", "0", "the end"),
+                ),
+                Panel("film", "From black to white.", strip(steps), frames=5),
+            ],
+            {"size": f"{state['size']:g}"},
+            Curve("score", 40, steps),
+        )
+        for state in states
+    ]
+
+
+SIZE = Control("size", "Size", (1.0, 2.0, 4.0))
+
+
+@pytest.fixture
+def gallery(browser, monkeypatch):
+    """A function that opens pictures in a window, before any kernel answers."""
+    monkeypatch.setattr(Explorer, "send", lambda *_, **options: None)
+    opened = []
+
+    def open_gallery(*, controls=(SIZE,), **options):
+        context = browser.new_context(**options)
+        page = context.new_page()
+        page.set_content('<meta name="viewport" content="width=device-width"><body>')
+        opened.append(Notebook(page, Explorer("A gallery", controls, pictures), []))
+        page.wait_for_function("() => [...document.images].every((image) => image.complete)")
+        return opened[-1]
+
+    yield open_gallery
+    for notebook in opened:
+        assert not notebook.errors
+        notebook.page.context.close()
+
+
+def test_the_value_under_the_pointer_is_shown_and_not_announced(gallery):
+    page = gallery().page
+    stacks = page.locator(".dx-stack")
+    under = page.locator(".dx-under")
+
+    def told(place, across, down):
+        box = stacks.nth(place).bounding_box()
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        return under.text_content()
+
+    where, color = told(0, 0.26, 0.51).split(": ")
+    assert where == "x 5, y 10"
+    red, green, blue = (float(part.split()[1]) for part in color.split(", "))
+    assert red > 0.9
+    assert max(green, blue) < 0.1
+    assert float(told(0, 0.76, 0.51).split(": ")[1]) == pytest.approx(0.5, abs=0.03)
+    for share in (0.12, 0.53, 0.98):
+        words = told(1, share, 0.5).split(": ")[1]
+        percent, rest = words.split(" ", 1)
+        assert rest == "% of the way from 0 to the end"
+        # the map's column under the pointer, of 20, as it was made
+        assert float(percent) == pytest.approx(100 * int(20 * share) / 19, abs=4)
+    page.mouse.move(1, 1)
+    assert under.text_content() == ""
+    assert not under.evaluate("part => part.closest('[aria-live], [role=status], output')")
+
+
+def test_the_map_is_laid_over_the_photo(gallery):
+    page = gallery().page
+    assert not page.locator(".dx-over").count()
+    slider = page.get_by_label("Map over the photo")
+    assert slider.get_attribute("aria-valuetext") == "0 %"
+    for _ in range(3):
+        slider.press("ArrowRight")
+    over = page.locator(".dx-over")
+    assert over.evaluate("part => part.src") == page.locator("figure img").nth(2).evaluate(
+        "part => part.src"
+    )
+    assert page.locator("figure").nth(0).locator(".dx-over").count() == 1
+    assert over.evaluate("part => part.style.opacity") == "0.15"
+    assert slider.get_attribute("aria-valuetext") == "15 %"
+    # it stays with the next answer
+    page.get_by_label("Size", exact=True).press("End")
+    assert over.evaluate("part => part.style.opacity") == "0.15"
+    slider.press("Home")
+    assert not over.count()
+
+
+def test_two_settings_are_kept_side_by_side(gallery):
+    notebook = gallery()
+    page = notebook.page
+    page.get_by_label("Size", exact=True).press("ArrowRight")
+    button = page.get_by_role("button", name="Keep beside")
+    button.click()
+    page.get_by_label("Size", exact=True).press("End")
+    kept = page.get_by_role("group", name="Kept: Size: 2")
+    assert kept.locator("strong").all_text_contents() == ["2"]
+    assert kept.locator("img").first.get_attribute("alt") == "Red and gray."
+    assert kept.locator("svg[role=img]").count() == 1
+    assert page.locator(".dx-view > .dx-numbers strong").all_text_contents() == ["4"]
+    page.get_by_role("button", name="Let go").click()
+    assert not kept.count()
+    assert button.is_visible()
+
+
+def film(page):
+    """Which frame is seen: the share of the strip that lies to the left."""
+    return (
+        page.locator("figure")
+        .nth(2)
+        .locator("img")
+        .evaluate(
+            """(image) => {
+          const [strip, stack] = [image, image.parentNode]
+            .map((part) => part.getBoundingClientRect());
+          return [Math.round((stack.left - strip.left) / stack.width), strip.width / stack.width];
+        }"""
+        )
+    )
+
+
+def test_frames_are_played_from_first_to_last_with_the_curves_point(gallery):
+    page = gallery().page
+    assert film(page) == [4, 5]
+    hold_clock(page)
+    page.get_by_role("button", name="Play").click()
+    points = []
+    for frame in range(5):
+        assert film(page)[0] == frame
+        assert page.locator(".dx-under").text_content() == f"step {10 * frame} of 40"
+        circle = page.locator(".dx-curve circle")
+        points.append([float(circle.get_attribute(name)) for name in ("cx", "cy")])
+        page.clock.run_for(200)
+    line = page.locator("polyline").get_attribute("points")
+    assert points == [[float(value) for value in point.split(",")] for point in line.split()]
+    page.clock.run_for(200)
+    assert film(page)[0] == 4
+    button = page.get_by_role("button", name="Play")
+    button.click()
+    page.clock.run_for(200)
+    page.get_by_role("button", name="Stop").click()
+    page.clock.run_for(1000)
+    assert film(page)[0] == 1
+    button.click()
+    # another answer is shown at its end
+    page.get_by_label("Size", exact=True).press("End")
+    page.clock.run_for(1000)
+    assert film(page)[0] == 4
+    assert not page.locator("circle").count()
+
+
+def test_frames_are_stepped_for_a_reader_who_wants_no_motion(gallery):
+    page = gallery(reduced_motion="reduce").page
+    button = page.get_by_role("button", name="Step")
+    hold_clock(page)
+    for frame in (0, 1, 2):
+        button.click()
+        page.clock.run_for(1000)
+        assert film(page)[0] == frame
+        assert page.locator(".dx-heard").text_content() == f"step {10 * frame} of 40"
+
+
+def test_one_step_of_a_slider_is_announced_once(gallery):
+    """Beside the slider's own value, which every browser tells, one live region changes."""
+    page = gallery().page
+    page.wait_for_function("() => document.querySelector('.dx-heard').textContent")
+    page.evaluate(
+        """() => {
+          window.changed = [];
+          const live = '[aria-live], [role=status], [role=alert], [role=log], output';
+          new MutationObserver((records) => {
+            for (const { target } of records) {
+              const region = (target.closest ? target : target.parentElement).closest(live);
+              if (region) changed.push([region.className, region.textContent]);
+            }
+          }).observe(document.body, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    slider = page.get_by_label("Size", exact=True)
+    slider.press("ArrowRight")
+    page.wait_for_timeout(600)
+    assert page.evaluate("changed") == [["dx-heard", "size 2"]]
+    assert slider.get_attribute("aria-valuetext") == "2"
+    assert page.locator(".dx-value").first.text_content() == "2"
+
+
+def test_a_control_without_a_part_says_what_it_depends_on(gallery):
+    way = Control("way", "Way", ("plain", "GraphCut"), "list")
+    page = gallery(controls=(SIZE._replace(needs=("way", "GraphCut")), way)).page
+    slider = page.get_by_label("Size", exact=True)
+    assert slider.is_disabled()
+    assert slider.get_attribute("aria-valuetext") == "only with GraphCut"
+    assert page.get_by_text("only with GraphCut").is_visible()
+    page.get_by_label("Way").select_option("1")
+    assert slider.is_enabled()
+    assert slider.get_attribute("aria-valuetext") == "1"
+
+
+def test_sliders_come_before_menus_and_the_curve_after_them(gallery):
+    way = Control("way", "Way", ("plain", "GraphCut"), "list")
+    options = {"viewport": {"width": 390, "height": 844}}
+    page = gallery(controls=(way, SIZE), **options).page
+    tops = page.evaluate(
+        """() => ['.dx-shown', '[name=size]', '[name=dx-over]', 'select', '.dx-curve', '.dx-tools']
+          .map((name) => document.querySelector(name).getBoundingClientRect().top)"""
+    )
+    assert tops == sorted(tops)
+    stops = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.name"))
+    assert stops == ["size", "dx-over", "way"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_pictures_and_the_slider_that_is_moved_are_seen_together_on_a_phone(gallery, kept):
+    page = gallery(viewport={"width": 390, "height": 844}).page
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div style=\"height: 2000px\">')")
+    if kept:
+        page.get_by_role("button", name="Keep beside").click()
+    for label in ("Size", "Map over the photo"):
+        slider = page.get_by_label(label, exact=True)
+        slider.evaluate("part => scrollTo(0, part.getBoundingClientRect().bottom + scrollY - 840)")
+        view, part = page.locator(".dx-view").bounding_box(), slider.bounding_box()
+        assert view["y"] >= 0
+        assert view["y"] + view["height"] <= part["y"]
+        assert part["y"] + part["height"] <= 844
+    columns = (
+        page.locator(".dx-shown")
+        .first.locator("figure")
+        .evaluate_all("found => found.map((part) => Math.round(part.getBoundingClientRect().left))")
+    )
+    assert len(set(columns[:2])) == 2
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+
+TOUCH = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def swipe(page, start, way):
+    """Touch a place and move the finger along a way, as a touch screen does."""
+    touch = page.context.new_cdp_session(page)
+    x, y = start
+
+    def dispatch(kind, *points):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    dispatch("touchStart", {"x": x, "y": y})
+    for step in range(1, 11):
+        dispatch("touchMove", {"x": x + way[0] * step / 10, "y": y + way[1] * step / 10})
+        page.wait_for_timeout(20)
+    dispatch("touchEnd")
+    page.wait_for_timeout(100)
+
+
+def test_a_swipe_on_a_slider_scrolls_the_page_and_does_not_move_it(gallery):
+    page = gallery(**TOUCH).page
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div style=\"height: 2000px\">')")
+    slider = page.get_by_label("Size", exact=True)
+    slider.press("ArrowRight")
+    slider.evaluate("part => part.scrollIntoView({ block: 'end' })")
+    box = slider.bounding_box()
+    start = (box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+    before = page.evaluate("scrollY")
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          const note = () => seen.push(document.querySelector('.dx-numbers strong').textContent);
+          const numbers = document.querySelector('.dx-numbers');
+          new MutationObserver(note).observe(numbers, { childList: true });
+        }"""
+    )
+    swipe(page, start, (3, -150))
+    assert page.evaluate("scrollY") > before + 50
+    assert slider.input_value() == "1"
+    assert page.evaluate("seen") == []
+
+
+def test_a_finger_that_goes_to_the_side_or_taps_moves_the_slider(gallery):
+    notebook = gallery(**TOUCH)
+    page = notebook.page
+    slider = page.get_by_label("Size", exact=True)
+    slider.evaluate("part => part.scrollIntoView({ block: 'end' })")
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    swipe(page, (box["x"] + 5, middle), (box["width"] - 10, 3))
+    assert slider.input_value() == "2"
+    assert notebook.numbers() == ["4"]
+    page.touchscreen.tap(box["x"] + box["width"] / 2, middle)
+    assert slider.input_value() == "1"
+    assert notebook.numbers() == ["2"]

@@ -25,10 +25,11 @@ def test_an_answer_says_where_its_texts_and_pictures_are():
     packing = Packing()
     panels, numbers = packing.answer(Answer([Panel("p", "striped", stripes)], {"width": "4"}))
     texts, pictures = packing.tables()["texts"], packing.tables()["pictures"]
-    ((title, alt, size, picture, mask, boxes, scale),) = panels
+    ((title, alt, size, picture, mask, boxes, scale, aspect, frames),) = panels
     assert (texts[title], texts[alt]) == ("p", "striped")
     assert [[texts[place] for place in pair] for pair in numbers] == [["width", "4"]]
     assert (size, mask, boxes, scale) == ([8, 16], -1, [], [])
+    assert (aspect, frames) == ([8, 16], 1)
     pixels = np.asarray(decoded(pictures[picture]).convert("L"), dtype=float) / 255
     assert pixels.shape == (8, 16)
     assert pixels[:, ::4].mean() < 0.1 < 0.4 < pixels[:, 2::4].mean() < 0.6
@@ -48,7 +49,7 @@ def test_mask_is_dark_outside_and_clear_inside():
     mask[1:3, 4:9] = True
     packing = Packing()
     panel = Panel("p", "p", torch.ones(3, 6, 10), mask, {"found": (4, 1.04, 9, 3)})
-    ((_, _, _, _, shade, boxes, _),) = packing.answer(Answer([panel], {}))[0]
+    ((_, _, _, _, shade, boxes, *_),) = packing.answer(Answer([panel], {}))[0]
     alpha = np.asarray(decoded(packing.tables()["pictures"][shade]).convert("RGBA"))[..., 3]
     assert (alpha[mask.numpy()] == 0).all()
     assert (alpha[~mask.numpy()] == 175).all()
@@ -74,6 +75,23 @@ def test_grainy_pictures_are_made_smaller_where_a_side_is_given(side, grainy, ke
     ((_, _, size, *_),) = packing.answer(Answer([Panel("n", "n", noise, grainy=grainy)], {}))[0]
     assert size == [224, 224]
     assert decoded(packing.tables()["pictures"][0]).size == (kept, kept)
+
+
+def test_frames_keep_their_number_and_the_size_of_one_when_they_are_made_smaller():
+    frames = torch.cat([torch.full((1, 300, 200), level) for level in (0.0, 0.5, 1.0)], dim=2)
+    packing = Packing(side=150)
+    panel = Panel("p", "p", frames, grainy=True, frames=3, aspect=(4, 3))
+    ((_, _, size, _, _, _, _, aspect, count),) = packing.answer(Answer([panel], {}))[0]
+    assert (size, aspect, count) == ([300, 200], [4, 3], 3)
+    picture = np.asarray(decoded(packing.tables()["pictures"][0]).convert("L")) / 255
+    assert picture.shape == (150, 300)
+    assert picture[75, 50::100].round(1).tolist() == [0, 0.5, 1]
+
+
+def test_a_width_that_is_no_multiple_of_the_frames_raises():
+    panel = Panel("p", "p", torch.zeros(1, 4, 10), frames=3)
+    with pytest.raises(ValueError, match="width of 3 equal frames, got 10"):
+        Packing().answer(Answer([panel], {}))
 
 
 def test_panel_of_a_map_has_its_colors_and_says_where_they_end():
@@ -104,4 +122,18 @@ def test_still_picture_darkens_what_is_not_in_the_mask_and_outlines_boxes():
     assert [patch.get_linestyle() for patch in left.patches] == ["-", "-", "-", "--"]
     assert [axis.get_title() for axis in (left, middle, right)] == ["component", "map", "score"]
     assert right.lines[0].get_xydata().tolist() == [[0, 1], [5, 2], [10, 4]]
-    assert figure.get_supxlabel() == "IoU: 0.70"
+    assert figure.get_supxlabel() == "IoU: 0.70\nRun this cell to move the controls."
+
+
+def test_still_picture_shows_the_last_frame_in_its_shape_with_its_box():
+    frames = torch.cat([torch.zeros(1, 6, 10), torch.ones(1, 6, 10)], dim=2)
+    panel = Panel("p", "", frames, boxes={"found": (5, 1, 10, 6)}, aspect=(12, 5), frames=2)
+    (axis,) = still(Answer([panel], {})).axes
+    shown = axis.images[0].get_array()
+    # twelve to five, and neither side longer than it was: half a pixel is rounded
+    assert shown.shape[:2] == (6, 2)
+    assert shown.min() > 0.99
+    box = axis.patches[0]
+    # matplotlib's pixel centers lie on whole numbers
+    assert (box.get_x(), box.get_y()) == (0.5, 0.5)
+    assert (box.get_width(), box.get_height()) == (1, 5)

@@ -13,14 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from deepinside import plots
 from deepinside.images import Box
+from deepinside.localization import rescaled_box
 
 # up to so many pixels a picture is shown pixel by pixel, and kept as it is
 _SMALL = 64 * 64
 # the percentile of a map's values at which its scale ends
 _END = 99
+# what stands in a picture that takes an explorer's place
+STILL = "Run this cell to move the controls."
 
 
 class Panel(NamedTuple):
@@ -40,6 +44,12 @@ class Panel(NamedTuple):
         A color map of `plots.COLORS` and what its two ends mean.
     grainy : bool
         The picture is one of many of its kind and may be made smaller on a page.
+    aspect : tuple of int, optional
+        (height, width): the shape in which it is shown, if that is not its own. A squashed
+        photo is so shown as it was; its mask and its boxes go with it.
+    frames : int
+        How many pictures of one size the image holds side by side, from first to last. The
+        last one is shown, and the page plays them.
     """
 
     title: str
@@ -49,6 +59,8 @@ class Panel(NamedTuple):
     boxes: Mapping[str, Box] = {}
     scale: tuple[str, str, str] | None = None
     grainy: bool = False
+    aspect: tuple[int, int] | None = None
+    frames: int = 1
 
 
 class Curve(NamedTuple):
@@ -94,8 +106,14 @@ class Packing:
     def answer(self, answer: Answer) -> list:
         """Return panels, numbers and the curve, if there is one.
 
-        A panel is [title, alt, [height, width], picture, mask or -1, boxes, scale], a number
-        [name, value], a curve [title, steps, values].
+        A panel is [title, alt, [height, width], picture, mask or -1, boxes, scale, aspect,
+        frames] with the size and the boxes those of one frame, a number [name, value], a curve
+        [title, steps, values].
+
+        Raises
+        ------
+        ValueError
+            If a panel's width is no multiple of its frames.
         """
         panels = [self._panel(panel) for panel in answer.panels]
         numbers = [[self._text(text) for text in pair] for pair in answer.numbers.items()]
@@ -106,17 +124,20 @@ class Packing:
 
     def _panel(self, panel: Panel) -> list:
         pixels = _pixels(panel.image)
+        height, width = pixels.shape[0], _frame_width(panel)
         return [
             self._text(panel.title),
             self._text(panel.alt),
-            list(pixels.shape[:2]),
-            self._picture(_webp(pixels, self._side if panel.grainy else None)),
+            [height, width],
+            self._picture(_webp(pixels, self._side if panel.grainy else None, panel.frames)),
             -1 if panel.mask is None else self._picture(_shade(panel.mask)),
             [
                 [self._text(label), *(round(float(corner), 1) for corner in box)]
                 for label, box in panel.boxes.items()
             ],
             [self._text(text) for text in panel.scale or ()],
+            list(panel.aspect or (height, width)),
+            panel.frames,
         ]
 
     def _text(self, text: str) -> int:
@@ -127,17 +148,42 @@ class Packing:
 
 
 def still(answer: Answer) -> plots.Figure:
-    """Return an answer as a figure: what a print, a PDF and GitHub show."""
+    """Return an answer as a figure: what stands where no explorer can be shown."""
+    drawn = [_drawn(panel) for panel in answer.panels]
+    numbers = "    ".join(f"{name}: {value}" for name, value in answer.numbers.items())
     return plots.pictures_and_curve(
-        [
-            panel.image if panel.mask is None else panel.image * (0.31 + 0.69 * panel.mask.float())
-            for panel in answer.panels
-        ],
+        [image for image, _ in drawn],
         [panel.title for panel in answer.panels],
-        boxes=[list(panel.boxes.values()) for panel in answer.panels],
+        boxes=[boxes for _, boxes in drawn],
         curve=answer.curve,
-        note="    ".join(f"{name}: {value}" for name, value in answer.numbers.items()),
+        note=f"{numbers}\n{STILL}",
     )
+
+
+def _frame_width(panel: Panel) -> int:
+    width, rest = divmod(panel.image.shape[-1], panel.frames)
+    if rest:
+        raise ValueError(
+            f"expected a width of {panel.frames} equal frames, got {panel.image.shape[-1]}"
+        )
+    return width
+
+
+def _drawn(panel: Panel) -> tuple[Tensor, list[Box]]:
+    """Return the last frame of a panel, darkened and in the shape that is shown, and its boxes."""
+    image = panel.image[..., -_frame_width(panel) :]
+    if panel.mask is not None:
+        image = image * (0.31 + 0.69 * panel.mask.float())
+    boxes = list(panel.boxes.values())
+    if panel.aspect is None:
+        return image, boxes
+    size = image.shape[-2:]
+    tall, wide = panel.aspect
+    # no side is made longer than it is
+    unit = min(size[0] / tall, size[1] / wide)
+    shown = (max(1, round(tall * unit)), max(1, round(wide * unit)))
+    image = F.interpolate(image[None], shown, mode="bilinear", antialias=True)[0]
+    return image, [rescaled_box(box, size, shown) for box in boxes]
 
 
 def _pixels(image: Tensor) -> np.ndarray:
@@ -146,12 +192,15 @@ def _pixels(image: Tensor) -> np.ndarray:
     return (values * 255).round().byte().numpy()
 
 
-def _webp(pixels: np.ndarray, side: int | None) -> str:
+def _webp(pixels: np.ndarray, side: int | None, frames: int) -> str:
     picture = Image.fromarray(pixels)
-    if picture.width * picture.height <= _SMALL:
+    width, height = picture.width // frames, picture.height
+    if width * height <= _SMALL:
         return _data_url(picture, "webp", quality=80, method=6)
-    if side and max(picture.size) > side:
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    if side and max(width, height) > side:
+        unit = side / max(width, height)
+        size = (max(1, round(width * unit)) * frames, max(1, round(height * unit)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
     return _data_url(picture, "webp", quality=60 if side else 75, method=6)
 
 

@@ -1,8 +1,13 @@
 // The explorer's face: native, labeled controls over a grid of answers. Where a kernel is
 // alive it is asked for what the grid does not hold; what was asked last is what is shown.
+// On a page of the book the first state stands there already, drawn by first_view.py with the
+// same elements: they are taken over as they are, with what the reader has set by then.
 
 const BETWEEN = 10; // stops of a slider from one value of the grid to the next, with a kernel
-const PATIENCE = 400; // ms of rest before a change is announced
+const REST = 400; // ms of rest before a change is announced
+const PATIENCE = 8000; // ms until a kernel that says nothing is not waited for
+const FRAME = 200; // ms of one picture of those that are played
+const SWIPE = 8; // pixels to the side after which a touch means the slider and not the page
 const LONGEST = 1024; // pixels of an own photo's longer side
 
 let renderings = 0;
@@ -37,7 +42,7 @@ function valueAt(control, position) {
 // an answer whose pictures and texts are places in the tables beside it
 function unpacked([panels, numbers, curve], { pictures, texts }) {
   return {
-    panels: panels.map(([title, alt, size, picture, mask, boxes, scale]) => ({
+    panels: panels.map(([title, alt, size, picture, mask, boxes, scale, aspect, frames]) => ({
       title: texts[title],
       alt: texts[alt],
       size,
@@ -45,82 +50,151 @@ function unpacked([panels, numbers, curve], { pictures, texts }) {
       mask: pictures[mask],
       boxes: boxes.map(([label, ...corners]) => [texts[label], corners]),
       scale: scale.map((text) => texts[text]),
+      aspect,
+      frames,
     })),
     numbers: numbers.map((pair) => pair.map((text) => texts[text])),
     curve: curve && { title: texts[curve[0]], steps: curve[1], values: curve[2] },
   };
 }
 
+// the photo of an answer and the map that belongs over it, if it has both
+function photoAndMap({ panels }) {
+  const map = panels.find(({ scale }) => scale.length);
+  const photo = panels.find(({ scale, aspect }) => !scale.length && String(aspect) === String(map?.aspect));
+  return photo && [photo, map];
+}
+
+// a picture over the one of a panel, or none
+function layer(stack, name, url) {
+  const old = stack.querySelector(`.${name}`);
+  if (!url) return old?.remove();
+  const image = old ?? element("img", { className: name, alt: "" });
+  if (!old) stack.lastElementChild.before(image);
+  image.src = url;
+  return image;
+}
+
 // the same elements are used again: a new picture then replaces the old one without a flash
-function picturePanel(panel, reuse) {
+function picturePanel(panel, colors, reuse) {
   const [height, width] = panel.size;
+  const [tall, wide] = panel.aspect;
   const figure = reuse ?? emptyPanel();
   const [caption, stack, below] = figure.children;
-  const [image, shade, drawing] = stack.children;
+  const [image, drawing] = [stack.firstElementChild, stack.lastElementChild];
   caption.textContent = panel.title;
+  figure.style.setProperty("--dx-ratio", Number((wide / tall).toFixed(3)));
   stack.classList.toggle("dx-small", width <= 64);
-  stack.style.aspectRatio = `${width} / ${height}`;
-  image.src = panel.picture;
+  stack.style.aspectRatio = `${wide} / ${tall}`;
+  if (image.src !== panel.picture) image.src = panel.picture;
   image.alt = panel.alt;
-  shade.hidden = !panel.mask;
-  if (panel.mask) shade.src = panel.mask;
-  const unit = Math.max(width, height) / 224;
+  showFrame(image, panel, panel.frames - 1);
+  layer(stack, "dx-shade", panel.mask);
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren();
   below.replaceChildren();
   panel.boxes.forEach(([label, [x0, y0, x1, y1]], i) => {
-    const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0, fill: "none" };
-    const dashes = i ? { "stroke-dasharray": `${6 * unit} ${4 * unit}` } : {};
+    const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
+    const dashed = i ? "dx-dashed" : "";
     drawing.append(
-      vector("rect", { ...place, stroke: "black", "stroke-width": 3.5 * unit }),
-      vector("rect", { ...place, ...dashes, stroke: "white", "stroke-width": 1.8 * unit }),
+      vector("rect", { ...place, class: "dx-edge" }),
+      vector("rect", { ...place, class: `dx-box ${dashed}`.trim() }),
     );
-    const line = element("i", { className: i ? "dx-dashed" : "" });
-    below.append(element("span", {}, line, label));
+    below.append(element("span", {}, element("i", { className: dashed }), label));
   });
+  if (panel.scale.length) below.append(scaleBar(panel.scale, colors));
   return figure;
 }
 
 function emptyPanel() {
-  const stack = element("div", { className: "dx-stack" }, element("img"), element("img", { alt: "" }));
-  stack.append(vector("svg", { "aria-hidden": "true" }));
-  const below = element("div", { className: "dx-key" });
-  return element("figure", {}, element("figcaption"), stack, below);
+  const drawing = vector("svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
+  const stack = element("div", { className: "dx-stack" }, element("img"), drawing);
+  return element("figure", {}, element("figcaption"), stack, element("div", { className: "dx-key" }));
 }
 
-function scaleBar([colors, low, high], stops) {
+function showFrame(image, { frames }, frame) {
+  image.style.width = frames > 1 ? `${100 * frames}%` : "";
+  image.style.left = frames > 1 ? `${-100 * frame}%` : "";
+}
+
+function scaleBar([name, low, high], colors) {
   const bar = element("i", { "aria-hidden": "true" });
-  bar.style.background = `linear-gradient(to right, ${stops[colors].join(", ")})`;
-  return element("div", { className: "dx-scale" }, low, bar, high);
+  bar.dataset.colors = name;
+  bar.style.background = `linear-gradient(to right, ${colors[name].join(", ")})`;
+  return element("div", { className: "dx-scale" }, element("span", {}, low), bar, element("span", {}, high));
 }
 
 function curvePanel(curve) {
   const [width, height, left, top, bottom] = [256, 200, 40, 10, 32];
   const known = curve.values.filter((value) => value !== null);
   const [low, high] = [Math.min(0, ...known), Math.max(0.001, ...known)];
-  const x = (i) => left + ((width - left - 8) * i) / (curve.values.length - 1);
-  const y = (v) => top + ((height - top - bottom) * (high - v)) / (high - low);
+  const x = (i) => (left + ((width - left - 8) * i) / (curve.values.length - 1)).toFixed(1);
+  const y = (v) => (top + ((height - top - bottom) * (high - v)) / (high - low)).toFixed(1);
   const words = known.length
     ? `A curve from ${known[0]} at step 0 to ${known.at(-1)}; lowest ${Math.min(...known)}, highest ${Math.max(...known)}.`
     : "No curve: the image diverged.";
   const drawing = vector("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
+  const label = (x, y, text, end) => vector("text", { x, y, ...(end && { "text-anchor": "end" }) }, text);
   drawing.append(
     vector("line", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }),
     vector("line", { x1: left, x2: left, y1: top, y2: height - bottom }),
-    vector("text", { x: left - 4, y: y(high) + 8, "text-anchor": "end" }, Number(high.toPrecision(3))),
-    vector("text", { x: left - 4, y: y(0) + 4, "text-anchor": "end" }, "0"),
-    vector("text", { x: left, y: height - bottom + 16 }, "step 0"),
-    vector("text", { x: width - 8, y: height - bottom + 16, "text-anchor": "end" }, curve.steps),
+    label(left - 4, top + 8, Number(high.toPrecision(3)), true),
+    label(left - 4, Number(y(0)) + 4, "0", true),
+    label(left, height - bottom + 16, "step 0"),
+    label(width - 8, height - bottom + 16, curve.steps, true),
   );
-  if (low < 0 && y(low) - y(0) > 12) {
-    const text = Number(low.toPrecision(3));
-    drawing.append(vector("text", { x: left - 4, y: y(low), "text-anchor": "end" }, text));
+  if (low < 0 && y(low) - y(0) > 12) drawing.append(label(left - 4, y(low), Number(low.toPrecision(3)), true));
+  const points = curve.values.map((v, i) => (v === null ? "" : `${x(i)},${y(v)}`));
+  drawing.append(vector("polyline", { points: points.filter(Boolean).join(" ") }));
+  const figure = element("figure", { className: "dx-curve" }, element("figcaption", {}, curve.title), drawing);
+  return { figure, mark: (share) => markPoint(drawing, points[Math.round(share * (points.length - 1))]) };
+}
+
+// one point of a curve, or none
+function markPoint(drawing, point) {
+  drawing.querySelector("circle")?.remove();
+  if (!point) return;
+  const [cx, cy] = point.split(",");
+  drawing.append(vector("circle", { cx, cy, r: 4 }));
+}
+
+// how far along a color scale a color lies, from 0 to 1
+function shareOf(color, stops) {
+  const known = stops.map((stop) => [1, 3, 5].map((i) => parseInt(stop.slice(i, i + 2), 16)));
+  let best = [Infinity, 0];
+  for (let i = 0; i + 1 < known.length; i++) {
+    const way = known[i].map((value, k) => known[i + 1][k] - value);
+    const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
+    const rest = color.map((value, k) => value - known[i][k]);
+    const t = Math.min(1, Math.max(0, dot(rest, way) / dot(way, way)));
+    const off = rest.map((value, k) => value - t * way[k]);
+    if (dot(off, off) < best[0]) best = [dot(off, off), (i + t) / (known.length - 1)];
   }
-  const points = curve.values.flatMap((v, i) => (v === null ? [] : `${x(i)},${y(v)}`));
-  drawing.append(vector("polyline", { points: points.join(" ") }));
-  const figure = element("figure", { className: "dx-curve" }, element("figcaption", {}, curve.title));
-  figure.append(drawing);
-  return figure;
+  return best[1];
+}
+
+// what a picture has where the pointer is: a map's place on its scale, else brightness or color
+function valueUnder({ target, clientX, clientY }, colors) {
+  const stack = target.closest(".dx-stack");
+  const image = stack?.firstElementChild;
+  if (!image?.naturalWidth) return "";
+  const share = (box) => [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+  const [u, v] = share(image.getBoundingClientRect());
+  const canvas = element("canvas", { width: 1, height: 1 });
+  const drawing = canvas.getContext("2d");
+  drawing.drawImage(image, -Math.floor(u * image.naturalWidth), -Math.floor(v * image.naturalHeight));
+  const color = [...drawing.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  const [across, down] = share(stack.getBoundingClientRect());
+  const { width, height } = stack.lastElementChild.viewBox.baseVal;
+  const place = `x ${Math.floor(across * width)}, y ${Math.floor(down * height)}`;
+  const [low, bar, high] = stack.parentNode.querySelector(".dx-scale")?.children ?? [];
+  if (bar) {
+    const percent = Math.round(100 * shareOf(color, colors[bar.dataset.colors]));
+    return `${place}: ${percent} % of the way from ${low.textContent} to ${high.textContent}`;
+  }
+  const [red, green, blue] = color.map((value) => (value / 255).toFixed(2));
+  const gray = Math.max(...color) - Math.min(...color) < 8;
+  return `${place}: ${gray ? green : `red ${red}, green ${green}, blue ${blue}`}`;
 }
 
 // a photo file as a smaller JPEG, upright
@@ -135,16 +209,87 @@ async function readPhoto(file) {
   return canvas.toDataURL("image/jpeg", 0.95);
 }
 
-function render({ model, el }) {
+// A swipe that starts on a slider scrolls the page. What it sets on its way counts when the
+// finger goes to the side or is lifted, and is taken back when the browser scrolls instead.
+function whenMoved(input, change) {
+  let held = null;
+  const letGo = () => {
+    if (held) change();
+    held = null;
+  };
+  input.addEventListener("pointerdown", ({ pointerType, clientX }) => {
+    held = pointerType === "touch" ? { clientX, value: input.value } : null;
+  });
+  input.addEventListener("pointermove", ({ clientX }) => {
+    if (held && Math.abs(clientX - held.clientX) > SWIPE) letGo();
+  });
+  input.addEventListener("pointerup", letGo);
+  input.addEventListener("pointercancel", () => {
+    if (held) input.value = held.value;
+    held = null;
+  });
+  input.addEventListener("input", () => held || change());
+}
+
+function makeControl({ name, label, kind, values, start }, prefix) {
+  const id = `${prefix}-${name}`;
+  const sliding = { type: "range", id, name, min: 0, max: values.length - 1, step: 1 };
+  const options = () => values.map((value, i) => element("option", { value: i }, String(value)));
+  const input = kind === "slider" ? element("input", sliding) : element("select", { id, name }, ...options());
+  input.value = start;
+  const parts = [element("label", { htmlFor: id }, label), element("span", { className: "dx-value" }), input];
+  return element("div", { className: "dx-control" }, ...parts);
+}
+
+const OVER = { name: "dx-over", label: "Map over the photo", kind: "slider", values: Array(21), start: 0 };
+
+// what first_view.py writes, without what an answer fills in
+function skeleton({ title, controls }, hasMap, page, prefix) {
+  const button = (name, text) => element("button", { type: "button", className: `dx-${name}` }, text);
+  const part = (tag, name, ...children) => element(tag, { className: `dx-${name}` }, ...children);
+  const sliders = controls.filter(({ kind }) => kind === "slider");
+  const menus = controls.filter(({ kind }) => kind !== "slider");
+  const ordered = [...sliders, ...(hasMap ? [OVER] : []), ...menus];
+  const tools = [button("play", "Play"), button("keep", "Keep beside"), button("reset", "Reset")];
+  if (page) tools.push(button("link", "Copy link"));
+  return element(
+    "div",
+    { className: "dx", role: "group", "aria-label": title },
+    part("div", "view", part("div", "shown"), part("p", "under"), part("div", "numbers")),
+    part("div", "settings"),
+    part("div", "controls", ...ordered.map((control) => makeControl(control, prefix))),
+    part("div", "tools", ...tools),
+    part("p", "status"),
+    element("div", { className: "dx-heard", role: "status" }),
+  );
+}
+
+// `page` is given where there is no notebook but a page with an address: its `link` makes an
+// address of a state, and its `listen` hands over the states that addresses name
+function render({ model, el, page }) {
   const { title, controls, colors } = model.get("spec");
   const grid = model.get("grid");
   const prefix = `dx${++renderings}-${Math.random().toString(36).slice(2, 8)}`;
-  const position = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
-  const typed = {};
-  const parts = new Map();
+  const start = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
+  const hasMap = Object.values(grid.answers).some((packed) => photoAndMap(unpacked(packed, grid)));
+  if (!el.querySelector(".dx")) el.append(skeleton({ title, controls }, hasMap, page, prefix));
+  const root = el.querySelector(".dx");
+  const part = (name) => root.querySelector(`.dx-${name}`);
+  const [shown, under, numbers, settings] = ["shown", "under", "numbers", "settings"].map(part);
+  const [status, heard, playing] = ["status", "heard", "play"].map(part);
+  const over = root.querySelector("[name=dx-over]");
+  const inputs = new Map(controls.map(({ name }) => [name, root.querySelector(`[name="${name}"]`)]));
+  // the place of each control on the grid, and what was typed or loaded in its stead
+  const position = Object.fromEntries([...inputs].map(([name, input]) => [name, Number(input.value)]));
+  const own = {};
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let alive = false;
-  let photo = null;
+  let answer;
+  let curve;
+  let film = null;
+  let frame = 0;
   let rest;
+  let silence;
   // each change has a number; of those that ask, at most one is on its way to the kernel and at
   // most one waits for that answer: the newest
   let changes = 0;
@@ -152,52 +297,101 @@ function render({ model, el }) {
   let onItsWay = null;
   let waiting = null;
 
-  const shown = element("div", { className: "dx-shown" });
-  const numbers = element("div", { className: "dx-numbers" });
-  const settings = element("div", { className: "dx-settings" });
-  const board = element("div", { className: "dx-controls" });
-  const status = element("p", { className: "dx-status" });
-  const heard = element("div", { className: "dx-heard", role: "status" });
-  const root = element("div", { className: "dx", role: "group", "aria-label": title });
   // notebooks take arrow keys for themselves: JupyterLab unless told so, others if they hear them
   root.dataset.lmSuppressShortcuts = "true";
   root.addEventListener("keydown", (event) => event.stopPropagation());
-  root.append(shown, numbers, settings, board, status, heard);
-  el.append(root);
 
   const takesPart = ({ needs: [name, value] }) => {
     const other = controls.find((control) => control.name === name);
     return !other || other.values[position[name]] === value;
   };
   const inUse = (control) => (takesPart(control) ? position[control.name] : 0);
+  const isOwn = ({ name }) => inputs.get(name).value === "own";
   const wordFor = (control) =>
-    typed[control.name] || (control.kind === "photo" && photo && "your photo") ||
-    String(valueAt(control, position[control.name]));
+    isOwn(control) ? own[control.name].label : String(valueAt(control, position[control.name]));
 
-  function show(packed, tables) {
-    const answer = unpacked(packed, tables);
-    const old = [...shown.querySelectorAll("figure:not(.dx-curve)")];
-    const fresh = answer.panels.map((panel, i) => {
-      const figure = picturePanel(panel, old[i]);
-      if (panel.scale.length) figure.lastChild.append(scaleBar(panel.scale, colors));
-      return figure;
-    });
-    if (answer.curve) fresh.push(curvePanel(answer.curve));
-    shown.replaceChildren(...fresh);
+  function tell(text) {
+    clearTimeout(rest);
+    rest = setTimeout(() => (heard.textContent = text), REST);
+  }
+
+  function show(packed, tables, word = wordFor) {
+    stop();
+    answer = unpacked(packed, tables);
+    const old = [...shown.children];
+    shown.replaceChildren(...answer.panels.map((panel, i) => picturePanel(panel, colors, old[i])));
+    root.querySelector(":scope > .dx-curve")?.remove();
+    curve = answer.curve && curvePanel(answer.curve);
+    if (curve) part("controls").after(curve.figure);
+    root.classList.toggle("dx-curved", Boolean(curve));
+    playing.hidden = frames() < 2;
+    frame = frames() - 1;
     numbers.replaceChildren(
       ...answer.numbers.map(([name, value]) =>
         element("div", {}, element("span", {}, name), element("strong", {}, value)),
       ),
     );
     settings.textContent = controls
-      .filter(takesPart).map((control) => `${control.label}: ${wordFor(control)}`).join("; ");
-    clearTimeout(rest);
-    rest = setTimeout(() => {
-      heard.textContent = answer.numbers.map((pair) => pair.join(" ")).join(", ");
-    }, PATIENCE);
+      .filter(takesPart).map((control) => `${control.label}: ${word(control)}`).join("; ");
+    layMap();
+    tell(answer.numbers.map((pair) => pair.join(" ")).join(", "));
+  }
+
+  function layMap() {
+    if (!over) return;
+    const percent = 5 * over.value;
+    over.setAttribute("aria-valuetext", `${percent} %`);
+    over.previousElementSibling.textContent = `${percent} %`;
+    const [photo, map] = photoAndMap(answer) ?? [];
+    for (const [i, panel] of answer.panels.entries()) {
+      const laid = panel === photo && percent ? map.picture : "";
+      const image = layer(shown.children[i].children[1], "dx-over", laid);
+      if (image) image.style.opacity = percent / 100;
+    }
+  }
+
+  const frames = () => Math.max(1, ...answer.panels.map((panel) => panel.frames));
+
+  function moveTo(to) {
+    frame = to;
+    answer.panels.forEach((panel, i) => {
+      const image = shown.children[i].children[1].firstElementChild;
+      showFrame(image, panel, Math.min(frame, panel.frames - 1));
+    });
+    const share = frame / (frames() - 1);
+    curve?.mark(share);
+    under.textContent = curve
+      ? `step ${Math.round(share * answer.curve.steps)} of ${answer.curve.steps}`
+      : `picture ${frame + 1} of ${frames()}`;
+  }
+
+  function stop() {
+    clearInterval(film);
+    film = null;
+    playing.textContent = calm.matches ? "Step" : "Play";
+  }
+
+  function play() {
+    if (film) return stop();
+    moveTo((frame + 1) % frames());
+    if (calm.matches) return tell(under.textContent);
+    playing.textContent = "Stop";
+    film = setInterval(() => (frame < frames() - 1 ? moveTo(frame + 1) : stop()), FRAME);
+  }
+
+  // the present answer stays, with its settings, while the controls go on
+  function keep() {
+    const kept = part("kept");
+    part("keep").textContent = kept ? "Keep beside" : "Let go";
+    if (kept) return kept.remove();
+    const label = `Kept: ${settings.textContent}`;
+    const copies = [shown, numbers, curve?.figure].filter(Boolean).map((copied) => copied.cloneNode(true));
+    const named = { className: "dx-kept", role: "group", "aria-label": label };
+    part("view").append(element("div", named, element("p", {}, label), ...copies));
   }
 
   function say(text, { busy = false, error = false } = {}) {
+    clearTimeout(silence);
     status.classList.toggle("dx-error", error);
     if (error) status.setAttribute("role", "alert");
     else status.removeAttribute("role");
@@ -210,29 +404,32 @@ function render({ model, el }) {
 
   function update() {
     for (const control of controls) {
-      const { holder, output, input } = parts.get(control.name);
+      const input = inputs.get(control.name);
       const off = !takesPart(control);
-      holder.classList.toggle("dx-off", off);
+      input.closest(".dx-control").classList.toggle("dx-off", off);
       input.disabled = off;
-      if (output) {
-        output.textContent = off ? "no part here" : wordFor(control);
-        input.setAttribute("aria-valuetext", output.textContent);
-      }
+      const slides = control.kind === "slider";
+      const word = off ? `only with ${control.needs[1]}` : slides ? wordFor(control) : "";
+      input.previousElementSibling.textContent = word;
+      if (slides) input.setAttribute("aria-valuetext", word);
     }
     newest = `${prefix}-${++changes}`;
     const places = controls.map(inUse);
-    const onGrid = places.every(Number.isInteger) && !photo && !Object.values(typed).some(Boolean);
-    if (onGrid) {
+    if (places.every(Number.isInteger) && !controls.some(isOwn)) {
       waiting = null;
       idle();
       show(grid.answers[places.join(",")], grid);
       return;
     }
+    let photo = null;
     const state = {};
     for (const control of controls) {
-      state[control.name] = typed[control.name] || valueAt(control, inUse(control));
+      const { name, kind } = control;
+      if (isOwn(control) && kind === "photo") photo = own[name].value;
+      state[name] = isOwn(control) && !photo ? own[name].value : valueAt(control, inUse(control));
     }
     say("Computing …", { busy: true });
+    silence = setTimeout(giveUp, PATIENCE);
     waiting = { kind: "ask", id: newest, state, photo };
     ask();
   }
@@ -243,58 +440,51 @@ function render({ model, el }) {
     [onItsWay, waiting] = [waiting, null];
   }
 
-  function makeControl(control) {
-    const id = `${prefix}-${control.name}`;
-    const label = element("label", { htmlFor: id }, control.label);
-    const holder = element("div", { className: "dx-control" }, label);
-    let input;
-    let output;
-    if (control.kind === "slider") {
-      input = element("input", { type: "range", id, min: 0, max: control.values.length - 1, step: 1 });
-      input.value = position[control.name];
-      output = element("output", { htmlFor: id });
-      holder.append(output, input);
-    } else {
-      const options = control.values.map((value, i) => element("option", { value: i }, String(value)));
-      input = element("select", { id }, ...options);
-      input.value = String(position[control.name]);
-      holder.append(input);
-    }
-    input.addEventListener("input", () => {
-      position[control.name] = Number(input.value);
-      typed[control.name] = "";
-      if (control.kind === "photo") photo = null;
-      for (const extra of holder.querySelectorAll("[data-extra]")) extra.value = "";
-      update();
-    });
-    parts.set(control.name, { holder, input, output });
-    board.append(holder);
+  // a kernel that was restarted hears nothing; one that is busy may still answer
+  function giveUp() {
+    const nearest = (control) => Math.round(inUse(control));
+    const key = controls.map(nearest).join(",");
+    show(grid.answers[key], grid, (control) => String(control.values[nearest(control)]));
+    const near = `Shown is what was computed before: ${settings.textContent}.`;
+    say(`Python does not answer. If it was restarted, run this cell again. ${near}`, { error: true });
+  }
+
+  // what was typed or loaded is one more entry of its control's menu, and chosen
+  function takeOwn({ name }, label, value) {
+    const input = inputs.get(name);
+    const option = input.querySelector("[value=own]") ?? element("option", { value: "own" });
+    own[name] = { label, value };
+    option.textContent = label;
+    if (value) input.append(option);
+    else option.remove();
+    input.value = value ? "own" : position[name];
+    update();
   }
 
   // what only a kernel can answer
   function extend() {
     alive = true;
     for (const control of controls) {
-      const { holder, input } = parts.get(control.name);
+      const input = inputs.get(control.name);
+      const holder = input.closest(".dx-control");
       const id = `${input.id}-own`;
       if (control.kind === "slider") input.step = 1 / BETWEEN;
       if (control.free) {
-        const field = element("input", { type: "text", id, "data-extra": "", autocomplete: "off" });
+        const field = element("input", { type: "text", id, autocomplete: "off" });
         field.addEventListener("change", () => {
-          typed[control.name] = field.value.trim();
-          update();
+          const typed = field.value.trim();
+          takeOwn(control, `${typed} (typed)`, typed);
         });
         holder.append(element("label", { htmlFor: id }, control.free), field);
       }
       if (control.kind === "photo") {
-        const field = element("input", { type: "file", accept: "image/*", id, "data-extra": "" });
+        const field = element("input", { type: "file", accept: "image/*", id });
         field.addEventListener("change", async () => {
+          const [file] = field.files;
           try {
-            photo = field.files.length ? await readPhoto(field.files[0]) : null;
-            update();
+            takeOwn(control, `your photo (${file?.name})`, file && (await readPhoto(file)));
           } catch {
-            const { name } = field.files[0];
-            say(`Expected a picture that this browser can read, got ${name}.`, { error: true });
+            say(`Expected a picture that this browser can read, got ${file.name}.`, { error: true });
           }
         });
         holder.append(element("label", { htmlFor: id }, "or your own photo"), field);
@@ -320,8 +510,64 @@ function render({ model, el }) {
     ask();
   }
 
-  controls.forEach(makeControl);
+  // sets places of the grid by control
+  function put(places) {
+    for (const [name, place] of Object.entries(places)) {
+      position[name] = place;
+      inputs.get(name).value = place;
+    }
+    update();
+  }
+
+  // a state of an address: texts by control
+  function take(state) {
+    const known = (control) => control.values.findIndex((value) => String(value) === state[control.name]);
+    const places = controls.map((control) => [control.name, known(control)]).filter(([, place]) => place >= 0);
+    put({ ...start, ...Object.fromEntries(places) });
+    const strange = Object.entries(state).filter(([name]) => !places.some(([found]) => found === name));
+    if (strange.length) {
+      say(`Not known here: ${strange.map((pair) => pair.join(" ")).join(", ")}.`, { error: true });
+    }
+  }
+
+  async function copyLink() {
+    const used = controls.filter(takesPart);
+    const address = page.link(Object.fromEntries(used.map((control) => [control.name, wordFor(control)])));
+    try {
+      await navigator.clipboard.writeText(address);
+      say("The link is copied.");
+    } catch {
+      root.querySelector(".dx-address")?.remove();
+      const label = "Link to this state";
+      const field = element("input", { className: "dx-address", readOnly: true, "aria-label": label });
+      field.value = address;
+      part("tools").append(field);
+      field.select();
+      say("Copy the link from this field.");
+    }
+    tell(status.textContent);
+  }
+
+  for (const [name, input] of inputs) {
+    whenMoved(input, () => {
+      if (input.value !== "own") position[name] = Number(input.value);
+      update();
+    });
+  }
+  if (over) whenMoved(over, layMap);
+  playing.addEventListener("click", play);
+  part("keep").addEventListener("click", keep);
+  part("reset").addEventListener("click", () => {
+    if (over) over.value = 0;
+    put(start);
+  });
+  part("link")?.addEventListener("click", copyLink);
+  for (const kind of ["pointermove", "pointerdown"]) {
+    part("view").addEventListener(kind, (event) => (under.textContent = valueUnder(event, colors)));
+  }
+  part("view").addEventListener("pointerleave", () => (under.textContent = ""));
   update();
+  page?.listen(take);
   model.on("msg:custom", hear);
   model.send({ kind: "hello" });
   return () => model.off("msg:custom", hear);

@@ -22,7 +22,7 @@ import traitlets
 from torch import Tensor
 
 from deepinside import images, plots
-from deepinside.explorers.packing import Answer, Packing, still
+from deepinside.explorers.packing import STILL, Answer, Packing, still
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _PARTS = Path(__file__).parent
@@ -134,18 +134,20 @@ class Explorer(anywidget.AnyWidget):
         return f"Explorer of {axes}. At first: {shown}"
 
     def _ipython_display_(self) -> None:
-        """Display the widget, with a picture and a text for where no widget can be shown."""
+        """Display the widget, and below it a picture for where no widget can be shown.
+
+        These are two outputs: of one, JupyterLab would show the widget alone, which is gone when
+        a notebook is opened again. While there is a widget it hides the picture.
+        """
         from IPython.display import display
 
         # anywidget returns the data alone, or with its metadata
         bundle = super()._repr_mimebundle_()
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        data = {
-            _VIEW: data[_VIEW],
-            "image/jpeg": plots.jpeg(still(self._start)),
-            "text/plain": repr(self),
-        }
-        display(data, metadata=metadata, raw=True)
+        widget = {_VIEW: data[_VIEW], "text/plain": repr(self)}
+        display(widget, metadata=metadata, raw=True)
+        picture = {"image/jpeg": plots.jpeg(still(self._start)), "text/plain": STILL}
+        display(picture, raw=True)
 
     def _states(self) -> list[State]:
         """Return every state of the grid, those that are shown alike as one and the same."""

@@ -1,0 +1,243 @@
+"""The first state of an explorer as HTML: what a page shows before, and without, any script.
+
+The elements are those of ``widget.js``, which takes them over. They have the same sizes, so
+that nothing on the page moves when it does.
+"""
+
+import re
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+# as in widget.js: a slider of its own that lays an answer's map over its photo
+_OVER = {
+    "name": "dx-over",
+    "label": "Map over the photo",
+    "kind": "slider",
+    "values": range(21),
+    "start": 0,
+}
+
+
+def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
+    """Return the first state of an explorer as HTML, which ``widget.css`` has to stand before.
+
+    Parameters
+    ----------
+    spec, grid : dict
+        The traits of an `Explorer` by these names.
+    """
+    controls = spec["controls"]
+    places = {control["name"]: control["start"] for control in controls}
+    off = {control["name"] for control in controls if not _takes_part(control, controls, places)}
+    key = ",".join(str(0 if name in off else place) for name, place in places.items())
+    panels, numbers, *curve = _unpacked(grid["answers"][key], grid)
+    prefix = "dx-" + re.sub(r"[^a-z0-9]+", "-", spec["title"].lower())
+    has_map = any(_has_map(packed[0]) for packed in grid["answers"].values())
+    ordered = [
+        *(control for control in controls if control["kind"] == "slider"),
+        *([_OVER] if has_map else []),
+        *(control for control in controls if control["kind"] != "slider"),
+    ]
+    settings = "; ".join(
+        f"{control['label']}: {_word(control)}"
+        for control in controls
+        if control["name"] not in off
+    )
+    plays = any(frames > 1 for *_, frames in panels)
+    parts = [
+        _tag(
+            "div",
+            _tag("div", *(_panel(panel, spec["colors"]) for panel in panels), name="shown"),
+            _tag("p", name="under"),
+            _tag("div", *(_number(*pair) for pair in numbers), name="numbers"),
+            name="view",
+        ),
+        _tag("div", escape(settings), name="settings"),
+        _tag(
+            "div",
+            *(_control(control, prefix, control["name"] in off) for control in ordered),
+            name="controls",
+        ),
+        *(_curve(*each) for each in curve),
+        _tag(
+            "div",
+            _button("play", "Play", "" if plays else "hidden"),
+            _button("keep", "Keep beside"),
+            _button("reset", "Reset"),
+            _button("link", "Copy link"),
+            name="tools",
+        ),
+        _tag("p", name="status"),
+        '<div class="dx-heard" role="status"></div>',
+    ]
+    kind = "dx dx-curved" if curve else "dx"
+    return (
+        f'<div class="{kind}" role="group" aria-label="{escape(spec["title"])}">{"".join(parts)}'
+        "</div>"
+    )
+
+
+def _takes_part(control: dict, controls: Iterable[dict], places: dict[str, int]) -> bool:
+    if not control["needs"]:
+        return True
+    name, value = control["needs"]
+    (other,) = (other for other in controls if other["name"] == name)
+    return other["values"][places[name]] == value
+
+
+def _unpacked(packed: list, grid: dict[str, Any]) -> list:
+    """Return an answer with the texts and pictures in place of where they are."""
+    texts, pictures = grid["texts"], grid["pictures"]
+    panels, numbers, *curve = packed
+    return [
+        [
+            [
+                texts[title],
+                texts[alt],
+                size,
+                pictures[picture],
+                "" if mask < 0 else pictures[mask],
+                [[texts[label], corners] for label, *corners in boxes],
+                [texts[text] for text in scale],
+                aspect,
+                frames,
+            ]
+            for title, alt, size, picture, mask, boxes, scale, aspect, frames in panels
+        ],
+        [[texts[text] for text in pair] for pair in numbers],
+        *([texts[title], steps, values] for title, steps, values in curve),
+    ]
+
+
+def _has_map(panels: list) -> bool:
+    """Say whether a map and a photo of one shape are among an answer's panels."""
+    maps = [panel[7] for panel in panels if panel[6]]
+    return any(panel[7] == maps[0] for panel in panels if maps and not panel[6])
+
+
+def _panel(panel: list, colors: dict[str, list[str]]) -> str:
+    title, alt, (height, width), picture, mask, boxes, scale, (tall, wide), frames = panel
+    film = f' style="width: {100 * frames}%; left: {-100 * (frames - 1)}%"' if frames > 1 else ""
+    small = " dx-small" if width <= 64 else ""
+    drawn, below = [], []
+    for i, (label, corners) in enumerate(boxes):
+        x0, y0, x1, y1 = corners
+        place = "".join(
+            f' {name}="{_plain(value)}"'
+            for name, value in (("x", x0), ("y", y0), ("width", x1 - x0), ("height", y1 - y0))
+        )
+        dashed = " dx-dashed" if i else ""
+        drawn.append(f'<rect{place} class="dx-edge"/><rect{place} class="dx-box{dashed}"/>')
+        below.append(f'<span><i class="{dashed.strip()}"></i>{escape(label)}</span>')
+    if scale:
+        name, low, high = scale
+        below.append(
+            f'<div class="dx-scale"><span>{escape(low)}</span><i aria-hidden="true" '
+            f'data-colors="{name}" '
+            f'style="background: linear-gradient(to right, {", ".join(colors[name])})"></i>'
+            f"<span>{escape(high)}</span></div>"
+        )
+    shade = f'<img class="dx-shade" alt="" src="{mask}">' if mask else ""
+    return (
+        f'<figure style="--dx-ratio: {_plain(round(wide / tall, 3))}">'
+        f"<figcaption>{escape(title)}</figcaption>"
+        f'<div class="dx-stack{small}" style="aspect-ratio: {wide} / {tall}">'
+        f'<img alt="{escape(alt)}" src="{picture}"{film}>{shade}'
+        f'<svg aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 {width} {height}">'
+        f"{''.join(drawn)}</svg></div>"
+        f'<div class="dx-key">{"".join(below)}</div></figure>'
+    )
+
+
+def _number(name: str, value: str) -> str:
+    return f"<div><span>{escape(name)}</span><strong>{escape(value)}</strong></div>"
+
+
+def _control(control: dict, prefix: str, off: bool) -> str:
+    name, values, start = control["name"], control["values"], control["start"]
+    place = escape(f"{prefix}-{name}")
+    known = f'id="{place}" name="{name}"{" disabled" if off else ""}'
+    word = ""
+    if off:
+        word = f"only with {control['needs'][1]}"
+    elif control["kind"] == "slider":
+        word = "0 %" if control is _OVER else _word(control)
+    if control["kind"] == "slider":
+        part = (
+            f'<input type="range" {known} min="0" max="{len(values) - 1}" step="1" '
+            f'value="{start}" aria-valuetext="{escape(word)}">'
+        )
+    else:
+        chosen = {start: " selected"}
+        options = "".join(
+            f'<option value="{i}"{chosen.get(i, "")}>{escape(_text(value))}</option>'
+            for i, value in enumerate(values)
+        )
+        part = f"<select {known}>{options}</select>"
+    return (
+        f'<div class="dx-control{" dx-off" if off else ""}">'
+        f'<label for="{place}">{escape(control["label"])}</label>'
+        f'<span class="dx-value">{escape(word)}</span>{part}</div>'
+    )
+
+
+def _curve(title: str, steps: int, values: list[float | None]) -> str:
+    width, height, left, top, bottom = 256, 200, 40, 10, 32
+    known = [value for value in values if value is not None]
+    low, high = min(0, *known, 0), max(0.001, *known, 0)
+
+    def x(i: int) -> str:
+        return f"{left + (width - left - 8) * i / (len(values) - 1):.1f}"
+
+    def y(value: float) -> str:
+        return f"{top + (height - top - bottom) * (high - value) / (high - low):.1f}"
+
+    def label(x: float, y: float | str, text: str, end: bool = False) -> str:
+        anchor = ' text-anchor="end"' if end else ""
+        return f'<text x="{x}" y="{y}"{anchor}>{text}</text>'
+
+    words = "No curve: the image diverged."
+    if known:
+        words = (
+            f"A curve from {_plain(known[0])} at step 0 to {_plain(known[-1])}; "
+            f"lowest {_plain(min(known))}, highest {_plain(max(known))}."
+        )
+    drawn = [
+        f'<line x1="{left}" x2="{width - 8}" y1="{y(0)}" y2="{y(0)}"/>',
+        f'<line x1="{left}" x2="{left}" y1="{top}" y2="{height - bottom}"/>',
+        label(left - 4, top + 8, _plain(high), True),
+        label(left - 4, _plain(float(y(0)) + 4), "0", True),
+        label(left, height - bottom + 16, "step 0"),
+        label(width - 8, height - bottom + 16, str(steps), True),
+    ]
+    if low < 0 and float(y(low)) - float(y(0)) > 12:
+        drawn.append(label(left - 4, y(low), _plain(low), True))
+    points = " ".join(f"{x(i)},{y(v)}" for i, v in enumerate(values) if v is not None)
+    return (
+        f'<figure class="dx-curve"><figcaption>{escape(title)}</figcaption>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{"".join(drawn)}'
+        f'<polyline points="{points}"/></svg></figure>'
+    )
+
+
+def _button(name: str, text: str, hidden: str = "") -> str:
+    return f'<button type="button" class="dx-{name}" {hidden}>{text}</button>'
+
+
+def _tag(kind: str, *children: str, name: str) -> str:
+    return f'<{kind} class="dx-{name}">{"".join(children)}</{kind}>'
+
+
+def _word(control: dict) -> str:
+    return _text(control["values"][control["start"]])
+
+
+def _text(value: object) -> str:
+    """Return a value as JavaScript writes it."""
+    return value if isinstance(value, str) else _plain(value)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    """Return a number as JavaScript writes it: a whole one has no point."""
+    return str(int(value)) if value == int(value) else repr(round(value, 10))
