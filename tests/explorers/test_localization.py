@@ -14,7 +14,7 @@ from deepinside.localization import graph_cut_localization
 from deepinside.object_maps import object_maps
 from deepinside.saliency import saliency_map
 
-QUANTILE = "threshold at a quantile"
+QUANTILE = "a quantile"
 IOU = "IoU with the box drawn by hand"
 SIDE = 224
 FINE = 8  # cells a pixel's side is counted by

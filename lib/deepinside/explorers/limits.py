@@ -45,17 +45,16 @@ def limits_explorer(network: Network) -> Explorer:
         title = photo_title(state["photo"])
         told = f"Map of {title}, {asked.name}, by the rule {rule}"
         panels = [
-            _map_panel("map, trained network", f"{told}, of the trained network.", trained[0]),
+            _map_panel("trained network", f"{told}, of the trained network.", trained[0]),
             _map_panel(
-                f"map, {count} of {len(layers)} layers random",
+                f"{count} of {len(layers)} layers random",
                 f"{told}, with {count} layers random: similarity {rank:.2f}.",
                 random[0],
             ),
         ]
         numbers = {
-            "random layers": f"{count} of {len(layers)}, from the last one on",
-            "this network says": f"{says.name}, probability {says.probability:.2f}",
             "similarity of the two maps": f"{rank:.2f}",
+            "the second network says": f"{says.name} ({says.probability:.2f})",
         }
         return Answer(panels, numbers)
 

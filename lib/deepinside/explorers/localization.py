@@ -22,7 +22,7 @@ from deepinside.saliency import saliency_map
 # how many maps are kept: those of the grid, and of the last own photos
 _KEPT = 32
 _OBJECT, _FIRST = "the object's", "the network's 1st"
-_OTSU, _QUANTILE, _GRAPH_CUT = "Otsu's threshold", "threshold at a quantile", "GraphCut"
+_OTSU, _QUANTILE, _GRAPH_CUT = "Otsu's threshold", "a quantile", "GraphCut"
 
 
 def threshold_explorer(network: Network) -> Explorer:
@@ -49,7 +49,7 @@ def threshold_explorer(network: Network) -> Explorer:
 
     kept = Control(
         "kept",
-        "Percent of the map that is kept, the brightest",
+        "Brightest percent of the map",
         (1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 35, 40, 50),
         start=40,
     )
@@ -111,21 +111,21 @@ def localization_explorer(network: Network) -> Explorer:
         Control("way", "From map to object", (_OTSU, _QUANTILE, _GRAPH_CUT), "list"),
         Control(
             "quantile",
-            "Object: above this quantile",
+            "Object above quantile",
             (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99),
             start=0.9,
             needs=("way", _QUANTILE),
         ),
         Control(
             "upper",
-            "Object seeds: above this quantile",
+            "Object seeds above",
             (0.9, 0.95, 0.99),
             start=0.95,
             needs=("way", _GRAPH_CUT),
         ),
         Control(
             "lower",
-            "Background seeds: below this quantile",
+            "Background seeds below",
             (0.1, 0.3, 0.5),
             start=0.3,
             needs=("way", _GRAPH_CUT),
