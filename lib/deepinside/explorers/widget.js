@@ -214,8 +214,9 @@ async function readPhoto(file) {
 function whenMoved(input, change) {
   let held = null;
   const letGo = () => {
-    if (held) change();
+    const moved = held && held.value !== input.value;
     held = null;
+    if (moved) change();
   };
   input.addEventListener("pointerdown", ({ pointerType, clientX }) => {
     held = pointerType === "touch" ? { clientX, value: input.value } : null;
@@ -549,10 +550,12 @@ function render({ model, el, page }) {
   }
 
   for (const [name, input] of inputs) {
-    whenMoved(input, () => {
+    const change = () => {
       if (input.value !== "own") position[name] = Number(input.value);
       update();
-    });
+    };
+    if (input.type === "range") whenMoved(input, change);
+    else input.addEventListener("input", change);
   }
   if (over) whenMoved(over, layMap);
   playing.addEventListener("click", play);
