@@ -117,12 +117,13 @@ def visit(browser, request):
     ``visit("book/saliency.html", scheme="file", size=pages.PHONE, color_scheme="dark")``;
     `scheme` is "http" or "file", `size` (width, height) of the window in pixels, further
     options are those of Playwright's `new_context`: `reduced_motion="reduce"`,
-    `java_script_enabled=False`, ... It comes back when the page has loaded and its formulas are
-    typeset. Requests to anywhere but the book are recorded and refused.
+    `java_script_enabled=False`, ... `init` is a script that runs in the page before its own do.
+    It comes back when the page has loaded and its formulas are typeset. Requests to anywhere but
+    the book are recorded and refused.
     """
     contexts = []
 
-    def open_page(name, *, scheme="http", size=pages.DESKTOP, **options):
+    def open_page(name, *, scheme="http", size=pages.DESKTOP, init="", **options):
         if scheme == "file":
             home = request.getfixturevalue("built_book").as_uri()
         else:
@@ -130,6 +131,7 @@ def visit(browser, request):
         viewport = {"width": size[0], "height": size[1]}
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
+        context.add_init_script(init)
         opened = pages.Visit(context, home)
         opened.page.goto(f"{home}/{name}", wait_until="load")
         opened.page.wait_for_function(

@@ -2,8 +2,8 @@
 
 Keeps cells and their metadata, replaces all outputs, and writes nothing that differs from
 one run to the next: no timings, no widgets (their picture and text remain), no version of the
-interpreter. The list of a chapter's functions is written anew; the figure that README and
-introduction open with is taken out of the saliency chapter.
+interpreter. The list of a chapter's functions is written anew; the figure that README opens
+with is taken out of the saliency chapter.
 """
 
 import base64

@@ -20,17 +20,17 @@ DOCUMENTED = re.compile(r"^\.\. automodule:: (\S+)$", re.MULTILINE)
 
 
 def with_links(notebook: NotebookNode) -> NotebookNode:
-    """Return the chapter with the cell that links its functions, before the references."""
+    """Return the chapter with the cell that links its functions, before the references.
+
+    The first page has no references, and gets no such cell.
+    """
     made = nbformat.from_dict(notebook)
     made.cells = [cell for cell in made.cells if cell.id != CELL]
     found = functions(made)
-    if found:
-        cell = nbformat.v4.new_markdown_cell(links(found), id=CELL)
-        last = next(
-            (i for i, cell in enumerate(made.cells) if cell.source.startswith("## References")),
-            len(made.cells),
-        )
-        made.cells.insert(last, cell)
+    for i, cell in enumerate(made.cells):
+        if found and cell.source.startswith("## References"):
+            made.cells.insert(i, nbformat.v4.new_markdown_cell(links(found), id=CELL))
+            break
     return made
 
 

@@ -2,7 +2,8 @@
 
 ``python tools/set_repository.py https://github.com/OWNER/NAME main`` changes `_config.yml`, which
 the pages' buttons follow, the notebooks' setup cells, which install from there, the links to
-files of the repository, and the project's addresses in README.md, CITATION.cff and pyproject.toml.
+files of the repository, and the project's addresses in README.md, CITATION.cff, pyproject.toml and
+the page for lost addresses, book/404.html.
 Nothing else of these files changes. Whoever forks the book calls it once; ``make release`` calls
 it for the tag. It needs no packages.
 """
@@ -87,7 +88,7 @@ def notebooks(root: Path) -> list[Path]:
 
 def texts(root: Path) -> list[Path]:
     """Return the other files that name the address; pages of exercises link to Colab."""
-    named = ("_config.yml", "README.md", "CITATION.cff", "pyproject.toml")
+    named = ("_config.yml", "README.md", "CITATION.cff", "pyproject.toml", "book/404.html")
     return [root / name for name in named] + sorted(root.glob("book/exercises/*.md"))
 
 

@@ -6,6 +6,8 @@ white is zero.
 """
 
 import io
+import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure as Figure  # for those who call this module, too
 from matplotlib.patches import Rectangle
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from deepinside.class_score import ClassScore
@@ -47,10 +50,39 @@ class Panels(Figure):
 
 
 def jpeg(figure: Figure) -> bytes:
-    """Return a figure as a JPEG file's content."""
+    """Return a figure as a JPEG file's content; its comment tells where its columns are."""
     file = io.BytesIO()
-    figure.savefig(file, format="jpeg", pil_kwargs=_JPEG)
+    comment = json.dumps(_layout(figure))
+    figure.savefig(file, format="jpeg", pil_kwargs=_JPEG | {"comment": comment})
     return file.getvalue()
+
+
+def two_columns(picture: Image.Image) -> Image.Image | None:
+    """Return a figure's picture with its columns two by two below each other, for a phone.
+
+    A panel keeps those above and below it, and what stands below all panels, as a colorbar
+    does, comes last. None is returned where there are no more than two columns, or the picture
+    is none of `jpeg`.
+    """
+    layout = json.loads(picture.info.get("comment") or "null")
+    if not layout or len(layout["cuts"]) <= 3:
+        return None
+    width, height = picture.size
+    cuts, foot = [round(x * width) for x in layout["cuts"]], round(layout["foot"] * height)
+    side_by_side = [cuts[i : i + 3] for i in range(0, len(cuts) - 1, 2)]
+    rows = [picture.crop((edges[0], 0, edges[-1], foot)) for edges in side_by_side]
+    rest = picture.crop((0, foot, width, height))
+    edges = ImageOps.invert(rest.convert("L")).point(lambda value: 255 * (value > 9)).getbbox()
+    narrow = max(row.width for row in rows)
+    if edges:
+        rest = rest.crop((edges[0], 0, edges[2], rest.height))
+        rows.append(rest.resize((narrow, round(rest.height * narrow / rest.width))))
+    stacked = Image.new("RGB", (narrow, sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        stacked.paste(row, (0, top))
+        top += row.height
+    return stacked
 
 
 def colored(values: Tensor, *, signed: bool = False, percentile: float = 100.0) -> Tensor:
@@ -326,6 +358,22 @@ def _grid(
         axis.set_title(title, fontsize=9)
     plt.close(figure)
     return figure, list(axes.flat)[: len(items)]
+
+
+def _layout(figure: Figure) -> dict:
+    """Return where columns of panels may be cut, and where the last panel ends, as shares."""
+    figure.draw_without_rendering()
+    panels = [axis for axis in figure.axes if axis.get_subplotspec()]
+    columns: dict[int, list] = {}
+    for axis in panels:
+        columns.setdefault(axis.get_subplotspec().colspan.start, []).append(axis.get_position())
+    ends = [
+        (min(box.x0 for box in boxes), max(box.x1 for box in boxes))
+        for _, boxes in sorted(columns.items())
+    ]
+    between = [(right + left) / 2 for (_, right), (left, _) in itertools.pairwise(ends)]
+    lowest = min((axis.get_tightbbox().y0 for axis in panels), default=0) / figure.bbox.height
+    return {"cuts": [0, *between, 1], "foot": 1 - lowest}
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:

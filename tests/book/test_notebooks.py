@@ -12,11 +12,15 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+FIRST_PAGE = BOOK / "intro.ipynb"
+CHAPTERS = [path for path in NOTEBOOKS if path != FIRST_PAGE]
+CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 
 PICTURES = {"image/png", "image/jpeg"}
 
-chapter = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 # what is not a claim of the text: code, formulas' commands, addresses, years, sections, dimensions
 NOT_PROSE = re.compile(
@@ -83,23 +87,72 @@ def unprinted(cells):
     return missing
 
 
-def test_there_are_chapters():
-    assert {"network", "saliency"} <= {path.stem for path in NOTEBOOKS}
+def listed(path):
+    """What the table of contents says of a chapter."""
+    (found,) = [entry for entry in CONTENTS["chapters"] if entry["file"] == f"book/{path.stem}"]
+    return found
+
+
+def explorer_cells(path):
+    return [cell for cell in code_cells(path) if "Explorer of" in text_of(cell.outputs)]
+
+
+def test_there_are_a_first_page_and_chapters():
+    assert {"network", "saliency"} <= {path.stem for path in CHAPTERS}
+    assert CONTENTS["root"] == f"book/{FIRST_PAGE.stem}"
 
 
 @chapter
 def test_chapter_is_in_the_table_of_contents(path):
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    assert f"book/{path.stem}" in [chapter["file"] for chapter in contents["chapters"]]
+    assert listed(path)
 
 
 @chapter
+def test_chapter_leads_to_its_explorer_and_the_table_of_contents_marks_it(path):
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    title, paragraph, second = texts[0].split("\n\n")[:3]
+    places = [text for text in texts if '<a id="try-it"></a>' in text]
+    if not explorer_cells(path):
+        assert "#try-it" not in texts[0]
+        assert not places
+        assert "title" not in listed(path)
+        return
+    assert second.startswith("[Try it](#try-it)")
+    assert not paragraph.startswith("[")
+    (place,) = places
+    # JupyterLab finds the anchor by its name, and a heading by other rules than the pages do
+    assert place.startswith('<a id="try-it"></a>\n\n## Try it: ')
+    assert listed(path)["title"] == title.removeprefix("# ") + " · try it"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if explorer_cells(path)], ids=lambda path: path.stem
+)
+def test_what_to_try_stands_in_the_text_above_the_explorer(path):
+    """Jupyter shows no captions."""
+    cells = read(path).cells
+    (place,) = [i for i, cell in enumerate(cells) if cell in explorer_cells(path)]
+    above = next(cell for cell in cells[place::-1] if cell.cell_type == "markdown")
+    assert re.search(r"\b(Move|Change|Take|Lower|choose)\b", above.source)
+
+
+def test_first_page_is_a_title_a_few_words_and_an_explorer():
+    title, setup, shown, below = read(FIRST_PAGE).cells[:4]
+    assert len(title.source.split()) < 50
+    assert setup.metadata["tags"] == ["remove-cell"]
+    assert shown.metadata["tags"] == ["remove-input"]
+    assert [shown] == explorer_cells(FIRST_PAGE)
+    leads_to = set(re.findall(r"\]\((\w+\.ipynb)\)", below.source))
+    assert leads_to == {path.name for path in CHAPTERS if explorer_cells(path)}
+
+
+@every_notebook
 def test_every_cell_was_executed_in_order(path):
     counts = [cell.execution_count for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@chapter
+@every_notebook
 def test_no_output_is_an_error_or_a_warning(path):
     for cell in code_cells(path):
         for output in cell.outputs:
@@ -107,7 +160,7 @@ def test_no_output_is_an_error_or_a_warning(path):
             assert output.get("name") != "stderr", output.get("text")
 
 
-@chapter
+@every_notebook
 def test_notebook_holds_nothing_of_the_machine_or_the_run(path):
     notebook = read(path)
     assert notebook.metadata == {
@@ -121,7 +174,7 @@ def test_notebook_holds_nothing_of_the_machine_or_the_run(path):
     assert not re.search(r"0x[0-9a-f]{6,}|/home/|/tmp/|site-packages", text)
 
 
-@chapter
+@every_notebook
 def test_every_picture_has_alt_text_caption_and_name(path):
     names = []
     for cell in code_cells(path):
@@ -144,7 +197,7 @@ def test_no_two_figures_of_the_book_have_one_name():
     assert sorted(names) == sorted(set(names))
 
 
-@chapter
+@every_notebook
 def test_cells_are_short_and_use_no_rainbow(path):
     for cell in code_cells(path):
         assert len(cell.source.splitlines()) <= 20, cell.source
@@ -159,7 +212,7 @@ def test_chapter_opens_with_its_aims_and_closes_with_recap_and_references(path):
     assert headings[-2:] == ["Recap", "References"]
 
 
-@chapter
+@every_notebook
 def test_texts_are_plain_markdown(path):
     """Colab shows directives and roles raw."""
     for cell in read(path).cells:
@@ -167,7 +220,7 @@ def test_texts_are_plain_markdown(path):
             assert not re.search(r"^(```|:::)\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
 
 
-@chapter
+@every_notebook
 def test_every_number_in_the_text_is_printed_above_it(path):
     assert unprinted(read(path).cells) == []
 
@@ -190,7 +243,7 @@ def test_references_are_in_the_bibliography(path):
         assert title in known
 
 
-@chapter
+@every_notebook
 def test_setup_cell_installs_from_the_repository_in_the_configuration(path):
     repository = CONFIG["repository"]
     setup = code_cells(path)[0].source
@@ -199,8 +252,8 @@ def test_setup_cell_installs_from_the_repository_in_the_configuration(path):
     assert "--no-deps" in setup
 
 
-@chapter
-def test_chapter_links_the_functions_that_it_uses(path):
+@every_notebook
+def test_chapter_links_the_functions_that_it_uses_and_the_first_page_none(path):
     notebook = read(path)
     sources = [cell.source for cell in notebook.cells]
     made = [cell.source for cell in link_functions.with_links(notebook).cells]

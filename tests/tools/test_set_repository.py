@@ -86,6 +86,9 @@ def test_addresses_without_a_tag_and_of_the_pages_name_the_fork(copy):
         "Issues": f"{FORK[0]}/issues",
         "Changelog": f"{FORK[0]}/blob/v2.1/CHANGELOG.md",
     }
+    lost = (copy / "book" / "404.html").read_text("utf-8")
+    assert '<a href="https://some-school.github.io/conv.nets/">' in lost
+    assert '<a href="https://some-school.github.io/conv.nets/book/saliency.html">' in lost
     readme = (copy / "README.md").read_text("utf-8")
     assert readme.count(f"git+{FORK[0]}@v2.1") == 2
     assert "repo=https%3A%2F%2Fgithub.com%2Fsome-school%2Fconv.nets&branch=v2.1&" in readme
@@ -109,7 +112,8 @@ def test_addresses_without_a_tag_and_of_the_pages_name_the_fork(copy):
 def test_only_this_address_is_renamed(tmp_path, text, expected):
     config = "repository:\n  url: https://github.com/some-school/nets\n  branch: main\n"
     (tmp_path / "_config.yml").write_text(config, "utf-8")
-    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+    (tmp_path / "book").mkdir()
+    for name in ("README.md", "CITATION.cff", "pyproject.toml", "book/404.html"):
         (tmp_path / name).write_text(text, "utf-8")
     tool.set_repository("https://github.com/a/b", "v1", tmp_path)
     assert (tmp_path / "README.md").read_text("utf-8") == (expected or text)

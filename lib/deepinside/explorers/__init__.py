@@ -1,13 +1,14 @@
-"""The explorers of the chapters, and what they are made of.
+"""The explorers of the pages, and what they are made of.
 
-Each function here returns the widget that one chapter shows, with the answers to its grid
+Each function here returns the widget that one page shows, with the answers to its grid
 computed. What it shows is computed by the same helpers as the rest of the chapter. Another
 explorer is a list of `Control` and a function from their values to an `Answer`.
 """
 
 from deepinside.explorers.class_model import class_model_explorer
 from deepinside.explorers.deconvnet import deconvnet_explorer
-from deepinside.explorers.localization import localization_explorer
+from deepinside.explorers.limits import limits_explorer
+from deepinside.explorers.localization import localization_explorer, threshold_explorer
 from deepinside.explorers.packing import Answer, Curve, Panel
 from deepinside.explorers.saliency import saliency_explorer
 from deepinside.explorers.widget import Control, Explorer
@@ -20,6 +21,8 @@ __all__ = [
     "Panel",
     "class_model_explorer",
     "deconvnet_explorer",
+    "limits_explorer",
     "localization_explorer",
     "saliency_explorer",
+    "threshold_explorer",
 ]

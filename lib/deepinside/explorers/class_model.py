@@ -12,6 +12,8 @@ from deepinside.explorers.widget import Control, Explorer, State
 from deepinside.networks import Network
 
 _STEPS, _SNAPSHOTS = 100, 11
+# the snapshots that are played: every twenty steps
+_FRAMES = slice(None, None, 2)
 
 
 def class_model_explorer(network: Network, judge: Network) -> Explorer:
@@ -59,12 +61,12 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
             _answer(
                 state["class"],
                 begun[i],
-                found.images[i],
+                found.snapshots[_FRAMES, i],
                 {
                     "class score": f"{scores[-1, i]:.1f}",
-                    "probability": f"{probabilities[i]:.2f}",
-                    "judge's probability": f"{judged[i]:.2f}",
-                    "length": f"{found.norms[-1, i]:.1f}",
+                    "probability, by this network": f"{probabilities[i]:.2f}",
+                    "probability, by a second network": f"{judged[i]:.2f}",
+                    "norm of the image": f"{found.norms[-1, i]:.1f}",
                 },
                 scores[:, i].tolist(),
             )
@@ -74,17 +76,16 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
     controls = [
         Control("class", "Class", digits.CLASS_NAMES, "list", "8"),
         Control("start", "Start", tuple(starts), "photo"),
-        Control("l2_weight", "λ", (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), start=1.0, log=True),
-        Control(
-            "step_size", "α, step size", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), start=0.03, log=True
-        ),
+        Control("l2_weight", "λ, penalty", (0.03, 0.3, 1.0, 3.0, 10.0), start=1.0, log=True),
+        Control("step_size", "α, step size", (0.003, 0.01, 0.03, 0.1, 0.3), start=0.03, log=True),
     ]
     return Explorer("Class models of digits", controls, answers)
 
 
 def _answer(
-    name: str, begun: Tensor, image: Tensor, numbers: dict[str, str], scores: list[float]
+    name: str, begun: Tensor, frames: Tensor, numbers: dict[str, str], scores: list[float]
 ) -> Answer:
+    image = frames[-1]
     if image.isfinite().all():
         bright, dark = (image > 0.6).double().mean(), (image < 0.1).double().mean()
         alt = (
@@ -95,7 +96,8 @@ def _answer(
         numbers = dict.fromkeys(numbers, "diverged")
         alt = f"No image: the ascent of {name} diverged."
     start = Panel("start", f"Where the ascent of {name} started.", begun)
-    model = Panel(f"class model of {name}", alt, image.nan_to_num(0.5))
+    side_by_side = torch.cat([*frames.nan_to_num(0.5)], dim=-1)
+    model = Panel(f"class model of {name}", alt, side_by_side, frames=len(frames))
     return Answer([start, model], numbers, Curve("class score", _STEPS, scores))
 
 

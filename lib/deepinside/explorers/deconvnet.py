@@ -4,11 +4,17 @@ import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.deconvnet import RULES, pseudo_gradient, reconstruction
+from deepinside.deconvnet import pseudo_gradient, reconstruction
 from deepinside.explorers.packing import Answer, Panel
 from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
 from deepinside.networks import Network
 
+# what a reader chooses among, and the names in the package
+RULES = {
+    "gradient": "gradient",
+    "DeconvNet": "deconvnet",
+    "guided back-propagation": "guided",
+}
 _LAYERS = {
     "class score": None,
     **{f"stage {i}": f"layers.blocks.{i}" for i in range(5, 0, -1)},
@@ -25,8 +31,8 @@ def deconvnet_explorer(network: Network) -> Explorer:
     def answer(state: State) -> Answer:
         image = images.fit_photo(photo_of(state["photo"]), network)[0]
         layer, rule = _LAYERS[state["layer"]], state["rule"]
-        signal = _carried_back(network, image, layer, rule)
-        length = signal.norm() / _carried_back(network, image, layer, "gradient").norm()
+        signal = _carried_back(network, image, layer, RULES[rule])
+        norm = signal.norm() / _carried_back(network, image, layer, "gradient").norm()
         likeness = torch.corrcoef(torch.stack([signal.flatten(), image.flatten()]))[0, 1]
         end = signal.abs().flatten().quantile(0.99)
         title = photo_title(state["photo"])
@@ -40,14 +46,14 @@ def deconvnet_explorer(network: Network) -> Explorer:
         ]
         numbers = {
             "correlation with the photo": f"{likeness:.2f}",
-            "length, over the gradient's": f"{length:.3g}",
+            "norm, over that of the gradient's signal": f"{norm:.3g}",
         }
         return Answer(panels, numbers)
 
     controls = [
         Control("photo", "Photo", ("cat", "coffee", "motorcycle"), "photo"),
-        Control("layer", "Start from", tuple(_LAYERS), "list", "stage 2"),
-        Control("rule", "Rule for ReLU", RULES, "list", "guided"),
+        Control("layer", "Signal starts from", tuple(_LAYERS), "list", "stage 2"),
+        Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
     ]
     return Explorer(
         "Gradient and DeconvNet", controls, lambda states: [answer(state) for state in states]

@@ -1,12 +1,13 @@
-"""The explorer of localization: from a map to a box, by quantiles (paper §3.2)."""
+"""The explorers of localization: from a map to a box (paper §3.2)."""
 
 import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.class_score import top_classes
+from deepinside.class_score import class_index, top_classes
 from deepinside.explorers.packing import Answer, Panel, map_panel
 from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.images import Box
 from deepinside.localization import (
     Localization,
     graph_cut_localization,
@@ -19,79 +20,115 @@ from deepinside.object_maps import object_maps
 from deepinside.saliency import saliency_map
 
 # how many maps are kept: those of the grid, and of the last own photos
-_KEPT = 16
+_KEPT = 32
+_OBJECT, _FIRST = "the object's", "the network's 1st"
+_OTSU, _QUANTILE, _GRAPH_CUT = "Otsu's threshold", "threshold at a quantile", "GraphCut"
+
+
+def threshold_explorer(network: Network) -> Explorer:
+    """Return the explorer of the first page: one photo, its object map, one threshold.
+
+    Paper §3.2, chapter *Localization without boxes*, where another explorer has more.
+    """
+    photo, size = images.load_photo("astronaut"), network.input_size
+    shape = (photo.shape[1], photo.shape[2])
+    ((label, box),) = images.photo_boxes("astronaut").items()
+    drawn = rescaled_box(box, shape, size)
+    image, saliency = images.squash_photo(photo, size), object_maps(network, [photo], label)[0]
+
+    def answer(state: State) -> Answer:
+        quantile = 1 - state["kept"] / 100
+        found = threshold_localization(saliency, quantile=quantile, by_saliency=True)
+        component, share = _component_panel(found, image, "astronaut", {"drawn by hand": drawn})
+        numbers = {
+            "overlap of the two boxes (IoU)": f"{iou(found.box, drawn):.2f}",
+            "component": f"{share} of the photo",
+        }
+        panels = [component, map_panel(f"Map of {label}.", saliency)]
+        return Answer([panel._replace(aspect=shape) for panel in panels], numbers)
+
+    kept = Control(
+        "kept",
+        "Percent of the map that is kept, the brightest",
+        (1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 25, 30, 35, 40, 50),
+        start=40,
+    )
+    return Explorer(
+        "A threshold finds the space shuttle",
+        [kept],
+        lambda states: [answer(state) for state in states],
+    )
 
 
 def localization_explorer(network: Network) -> Explorer:
-    """Return the explorer of localization: photo, map, way, and its one or two quantiles.
+    """Return the explorer of localization: photo, class, map, and the way to a box.
 
     Paper §3.2, chapter *Localization without boxes*.
     """
     size = network.input_size
-    kept: dict[tuple[str | int, str], tuple[str, Tensor]] = {}
+    kept: dict[tuple[str | int, str, str], tuple[str, Tensor]] = {}
 
-    def class_and_map(photo: str | Tensor, kind: str) -> tuple[str, Tensor]:
-        """Return the class that is asked for, and its map."""
-        key = (photo if isinstance(photo, str) else _fingerprint(photo), kind)
+    def class_and_map(photo: str | Tensor, asked: str, kind: str) -> tuple[str, Tensor]:
+        """Return the name of the class that is asked for, and its map."""
+        key = (photo if isinstance(photo, str) else _fingerprint(photo), asked, kind)
         if key not in kept:
             image = images.squash_photo(photo_of(photo), size)[None]
-            if isinstance(photo, str):
-                label = next(iter(images.photo_boxes(photo)))
-            else:
-                label = top_classes(network, image, 1)[0][0].name
+            target = _class_asked_for(network, photo, image, asked)
             if kind == "one pass":
-                saliency = saliency_map(network, image, label)[0]
+                saliency = saliency_map(network, image, target)[0]
             else:
-                saliency = object_maps(network, [photo_of(photo)], label)[0]
+                saliency = object_maps(network, [photo_of(photo)], target)[0]
             if len(kept) == _KEPT:
                 del kept[next(iter(kept))]
-            kept[key] = label, saliency
+            kept[key] = network.class_names[target], saliency
         return kept[key]
 
     def answer(state: State) -> Answer:
         name, photo = state["photo"], photo_of(state["photo"])
+        shape = (photo.shape[1], photo.shape[2])
         image = images.squash_photo(photo, size)
-        label, saliency = class_and_map(name, state["map"])
-        boxes, numbers = {}, {"class": label}
-        mask, where = torch.zeros(size, dtype=torch.bool), "nowhere"
+        label, saliency = class_and_map(name, state["class"], state["map"])
+        numbers, drawn = {"class": label}, {}
+        if isinstance(name, str):
+            (box,) = images.photo_boxes(name).values()
+            drawn = {"drawn by hand": rescaled_box(box, shape, size)}
+        found = None
         try:
             found = _located(image, saliency, state)
         except ValueError as error:
             numbers["nothing found"] = str(error)
-        else:
-            mask, boxes["found"] = found.mask, found.box
-            where = "in a box at ({:.0f}, {:.0f}, {:.0f}, {:.0f})".format(*found.box)
-        if isinstance(name, str):
-            height, width = photo.shape[1:]
-            drawn = rescaled_box(images.photo_boxes(name)[label], (height, width), size)
-            overlap = iou(boxes["found"], drawn) if boxes else 0.0
-            boxes["drawn by hand"] = drawn
-            numbers["IoU"] = f"{overlap:.2f}"
-        share = mask.double().mean().item()
-        numbers["component"] = f"{share:.1%} of the photo"
-        alt = f"{photo_title(name)}, darkened but for the component: {share:.1%}, {where}."
-        panels = [
-            Panel("component and box", alt, image, mask, boxes),
-            map_panel(f"Map of {label}, {state['map']}.", saliency),
-        ]
-        return Answer(panels, numbers)
+        for box in drawn.values():
+            numbers["IoU with the box drawn by hand"] = f"{iou(found.box, box) if found else 0:.2f}"
+        component, share = _component_panel(found, image, name, drawn)
+        numbers["component"] = f"{share} of the photo"
+        panels = [component, map_panel(f"Map of {label}, {state['map']}.", saliency)]
+        return Answer([panel._replace(aspect=shape) for panel in panels], numbers)
 
     controls = [
-        Control("photo", "Photo", ("astronaut", "cat", "coffee", "motorcycle"), "photo"),
-        Control("map", "Map", ("one pass", "object map"), "list", "object map"),
-        Control("way", "Way", ("threshold", "GraphCut"), "list"),
+        Control("photo", "Photo", ("astronaut", "cat", "motorcycle", "rocket"), "photo"),
+        Control("class", "Class", (_OBJECT, _FIRST, "goldfish"), "list", free="or any class"),
+        Control("map", "Map", ("object map", "one pass"), "list"),
+        Control("way", "From map to object", (_OTSU, _QUANTILE, _GRAPH_CUT), "list"),
+        Control(
+            "quantile",
+            "Object: above this quantile",
+            (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99),
+            start=0.9,
+            needs=("way", _QUANTILE),
+        ),
         Control(
             "upper",
-            "Upper quantile: object above it",
-            (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99),
-            start=0.75,
+            "Object seeds: above this quantile",
+            (0.9, 0.95, 0.99),
+            start=0.95,
+            needs=("way", _GRAPH_CUT),
         ),
         Control(
             "lower",
-            "Lower quantile: background below it",
-            (0.1, 0.2, 0.3, 0.5),
+            "Background seeds: below this quantile",
+            (0.1, 0.3, 0.5),
             start=0.3,
-            needs=("way", "GraphCut"),
+            needs=("way", _GRAPH_CUT),
         ),
     ]
     return Explorer(
@@ -99,17 +136,46 @@ def localization_explorer(network: Network) -> Explorer:
     )
 
 
+def _class_asked_for(network: Network, photo: str | Tensor, image: Tensor, asked: str) -> int:
+    """Return the index of a class given in words; the object's is known of shipped photos."""
+    if isinstance(photo, str) and asked == _OBJECT:
+        (asked,) = images.photo_boxes(photo)
+    if asked in (_OBJECT, _FIRST):
+        return top_classes(network, image, 1)[0][0].index
+    return class_index(asked, network.class_names)
+
+
 def _located(image: Tensor, saliency: Tensor, state: State) -> Localization:
     by_saliency = state["map"] == "object map"
-    if state["way"] == "threshold":
-        return threshold_localization(saliency, quantile=state["upper"], by_saliency=by_saliency)
-    return graph_cut_localization(
-        image,
-        saliency,
-        object_quantile=state["upper"],
-        background_quantile=state["lower"],
-        by_saliency=by_saliency,
-    )
+    if state["way"] == _GRAPH_CUT:
+        return graph_cut_localization(
+            image,
+            saliency,
+            object_quantile=state["upper"],
+            background_quantile=state["lower"],
+            by_saliency=by_saliency,
+        )
+    quantile = state["quantile"] if state["way"] == _QUANTILE else None
+    return threshold_localization(saliency, quantile=quantile, by_saliency=by_saliency)
+
+
+def _component_panel(
+    found: Localization | None, image: Tensor, photo: str | Tensor, drawn: dict[str, Box]
+) -> tuple[Panel, str]:
+    """Return the panel of what was found in a photo, and how much of the photo that is."""
+    height, width = image.shape[1:]
+    mask = found.mask if found else torch.zeros((height, width), dtype=torch.bool)
+    share = f"{mask.double().mean():.1%}"
+    alt = f"{photo_title(photo)}: nothing found."
+    if found:
+        x0, y0, x1, y1 = found.box
+        alt = (
+            f"{photo_title(photo)}, darkened but for the component, {share} of the photo. Its box "
+            f"goes from {x0 / width:.0%} to {x1 / width:.0%} of the width "
+            f"and from {y0 / height:.0%} to {y1 / height:.0%} of the height."
+        )
+    boxes = ({"found": found.box} if found else {}) | drawn
+    return Panel("component and box", alt, image, mask, boxes), share
 
 
 def _fingerprint(photo: Tensor) -> int:

@@ -58,9 +58,9 @@ def saliency_explorer(network: Network) -> Explorer:
         photo = f"The photo, cropped: {photo_title(state['photo'])}."
         numbers = {
             "class": asked.name,
-            "score": f"{asked.score:.1f}",
-            "probability": f"{asked.probability:.2f}",
-            "rank correlation": f"{rank:.2f}",
+            "class score": f"{asked.score:.1f}",
+            "class probability": f"{asked.probability:.2f}",
+            "similarity to the paper's map": f"{rank:.2f}",
         }
         return Answer(
             [Panel("photo", photo, image[0]), map_panel(alt, saliency, grainy=True)], numbers
@@ -69,6 +69,6 @@ def saliency_explorer(network: Network) -> Explorer:
     controls = [
         Control("photo", "Photo", ("cat", "coffee", "rocket"), "photo"),
         Control("class", "Class", (*_RANKS, "goldfish"), "list", free="or any class"),
-        Control("map", "Map", tuple(_WAYS), "list"),
+        Control("map", "How the map is made", tuple(_WAYS), "list"),
     ]
     return Explorer("Saliency maps", controls, lambda states: [answer(state) for state in states])

@@ -1,0 +1,106 @@
+"""The explorer of randomized layers: maps by autograd's own gradient, ranks by sorting."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepinside.deconvnet import pseudo_gradient
+from deepinside.explorers import limits_explorer
+from deepinside.images import photo_names
+from deepinside.limits import layers_top_down, randomize_layers
+
+SIMILARITY = "similarity of the two maps"
+
+
+@pytest.fixture
+def answer(answer_of, network):
+    return answer_of(limits_explorer, network)
+
+
+def map_of(network, image, target, rule):
+    """The magnitudes (H, W) of what a rule carries back from a class score."""
+    if rule != "gradient":
+        return pseudo_gradient(network, image, target, rule=rule)[0].abs().amax(0)
+    image = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(image)[0, target], image)
+    return gradient[0].abs().amax(0)
+
+
+def forgetful(network, count):
+    """A network whose last layers with weights, so many, are drawn as the chapter draws them."""
+    names = layers_top_down(network)[:count]
+    return randomize_layers(network, names, generator=torch.Generator().manual_seed(0))
+
+
+def similarity(one, other):
+    places = [values.flatten().argsort().argsort().double() for values in (one, other)]
+    return torch.corrcoef(torch.stack(places))[0, 1].item()
+
+
+def colors(values):
+    share = values / np.percentile(values.numpy(), 99)
+    return plt.colormaps["magma"](share.clamp(0, 1).numpy())[..., :3]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown", "rule"),
+    [
+        (1, "gradient", "gradient"),
+        (10, "DeconvNet", "deconvnet"),
+        (50, "guided back-propagation", "guided"),
+    ],
+)
+def test_maps_and_numbers_are_those_of_both_networks(answer, network, fitted, count, shown, rule):
+    image = fitted["cat"][None]
+    found = answer(photo="cat", layers=count, rule=shown)
+    blank = forgetful(network, count)
+    with torch.no_grad():
+        scores, new_scores = network(image)[0], blank(image)[0]
+    target, says = scores.argmax().item(), new_scores.argmax().item()
+    maps = [map_of(net, image, target, rule) for net in (network, blank)]
+    for panel, expected in zip(found.panels, maps, strict=True):
+        pixels = panel.image.permute(1, 2, 0).numpy()
+        assert np.abs(pixels - colors(expected)).mean() < 2e-3
+        assert f"tiger cat, by the rule {shown}" in panel.alt
+
+    probability = new_scores.softmax(0)[says].item()
+    name, told = found.numbers["this network says"].split(", probability ")
+    assert name == network.class_names[says]
+    assert float(told) == pytest.approx(probability, abs=0.0051)
+    assert float(found.numbers[SIMILARITY]) == pytest.approx(similarity(*maps), abs=0.011)
+    assert found.numbers["random layers"] == f"{count} of 50, from the last one on"
+    assert found.panels[1].alt.endswith(f"similarity {found.numbers[SIMILARITY]}.")
+
+
+def test_nothing_random_is_the_trained_network(answer):
+    found = answer(layers=0)
+    assert torch.equal(found.panels[0].image, found.panels[1].image)
+    assert found.numbers[SIMILARITY] == "1.00"
+    assert found.numbers["this network says"].startswith("tiger cat, probability ")
+
+
+def test_half_a_layer_of_the_slider_is_a_whole_one(answer):
+    assert answer(layers=7.4).panels[1].title == "map, 7 of 50 layers random"
+
+
+def test_the_networks_own_weights_stay(answer, network):
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    before = [layer.weight.clone() for layer in layers]
+    answer(layers=50)
+    assert all(map(torch.equal, before, [layer.weight for layer in layers]))
+
+
+def test_own_photo_is_cropped(answer, own_photo):
+    found = answer(photo=own_photo, layers=2)
+    assert found.panels[1].image.shape == (3, 224, 224)
+    assert "your photo" in found.panels[1].alt
+
+
+def test_slider_goes_from_none_to_all_layers_and_photos_are_the_books(without_grid, network):
+    layers, rule, photo = without_grid(limits_explorer, network)[0]
+    assert (layers.values[0], layers.values[-1]) == (0, len(layers_top_down(network)))
+    assert set(photo.values) <= set(photo_names())
+    assert len(rule.values) == 3
+    assert [control.kind for control in (layers, rule, photo)] == ["slider", "list", "photo"]
