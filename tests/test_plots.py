@@ -163,3 +163,43 @@ def test_bands_reach_from_low_to_high():
     assert axis.get_lines()[0].get_ydata() == pytest.approx([0.5, 0.6])
     band = axis.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.4, 0.8)
+
+
+def colors_at(picture, places):
+    """The colors of a picture at shares of its width and height."""
+    width, height = picture.size
+    found = [picture.getpixel((int(x * width), int(y * height))) for x, y in places]
+    return [tuple(round(value / 255) for value in color) for color in found]
+
+
+def test_columns_are_stacked_two_by_two_and_what_is_below_them_comes_last():
+    corners = [(r, g, b) for r in (0, 1) for g in (0, 1) for b in (0, 1)][1:7]
+    images = [torch.tensor(color).float()[:, None, None].expand(3, 8, 8) for color in corners]
+    figure = plots.image_panels(images, columns=3)
+    picture = Image.open(io.BytesIO(plots.jpeg(figure)))
+    third = [(x, y) for y in (0.25, 0.75) for x in (1 / 6, 3 / 6, 5 / 6)]
+    assert colors_at(picture, third) == corners
+    stacked = plots.two_columns(picture)
+    # the first two columns of both rows, then the third
+    places = [(x, y) for y in (1 / 8, 3 / 8) for x in (0.25, 0.75)] + [(0.25, 5 / 8), (0.25, 7 / 8)]
+    assert colors_at(stacked, places) == [corners[i] for i in (0, 1, 3, 4, 2, 5)]
+    assert stacked.width < 0.7 * picture.width
+
+
+def test_a_colorbar_stays_below_the_columns():
+    figure = plots.map_panels([torch.eye(9)] * 4, unit="magnitude")
+    picture = Image.open(io.BytesIO(plots.jpeg(figure)))
+    stacked = plots.two_columns(picture)
+    below = np.asarray(stacked.convert("L"))[-stacked.height // 12 :]
+    assert (below < 100).mean() > 0.01
+    assert (below > 250).mean() > 0.5
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_columns_are_left_as_they_are(count):
+    picture = Image.open(io.BytesIO(plots.jpeg(plots.image_panels([torch.rand(1, 4, 4)] * count))))
+    assert plots.two_columns(picture) is None
+
+
+def test_a_picture_that_is_no_figure_is_left_as_it_is():
+    assert plots.two_columns(Image.new("RGB", (9, 9))) is None

@@ -363,17 +363,19 @@ def _grid(
 def _layout(figure: Figure) -> dict:
     """Return where columns of panels may be cut, and where the last panel ends, as shares."""
     figure.draw_without_rendering()
-    panels = [axis for axis in figure.axes if axis.get_subplotspec()]
     columns: dict[int, list] = {}
-    for axis in panels:
-        columns.setdefault(axis.get_subplotspec().colspan.start, []).append(axis.get_position())
+    lowest = figure.bbox.height
+    for axis in figure.axes:
+        place, bounds = axis.get_subplotspec(), axis.get_tightbbox()
+        if place and bounds:  # a colorbar has no place in the grid
+            columns.setdefault(place.colspan.start, []).append(axis.get_position())
+            lowest = min(lowest, bounds.y0)
     ends = [
         (min(box.x0 for box in boxes), max(box.x1 for box in boxes))
         for _, boxes in sorted(columns.items())
     ]
     between = [(right + left) / 2 for (_, right), (left, _) in itertools.pairwise(ends)]
-    lowest = min((axis.get_tightbbox().y0 for axis in panels), default=0) / figure.bbox.height
-    return {"cuts": [0, *between, 1], "foot": 1 - lowest}
+    return {"cuts": [0, *between, 1], "foot": 1 - lowest / figure.bbox.height}
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:

@@ -89,7 +89,8 @@ def unprinted(cells):
 
 def listed(path):
     """What the table of contents says of a chapter."""
-    (found,) = [entry for entry in CONTENTS["chapters"] if entry["file"] == f"book/{path.stem}"]
+    chapters = [chapter for part in CONTENTS["parts"] for chapter in part["chapters"]]
+    (found,) = [chapter for chapter in chapters if chapter["file"] == f"book/{path.stem}"]
     return found
 
 

@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-CHAPTERS = CONTENTS["chapters"]
+CHAPTERS = [chapter for part in CONTENTS["parts"] for chapter in part["chapters"]]
 SECTIONS = [section["file"] for chapter in CHAPTERS for section in chapter.get("sections", ())]
 EXERCISES = [name for name in SECTIONS if name.startswith("book/exercises/")]
 SOURCES = [CONTENTS["root"], *(chapter["file"] for chapter in CHAPTERS), *SECTIONS]
