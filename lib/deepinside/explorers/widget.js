@@ -248,9 +248,11 @@ const OVER = { name: "dx-over", label: "Map over the photo", kind: "slider", val
 function skeleton({ title, controls }, hasMap, page, prefix) {
   const button = (name, text) => element("button", { type: "button", className: `dx-${name}` }, text);
   const part = (tag, name, ...children) => element(tag, { className: `dx-${name}` }, ...children);
-  const sliders = controls.filter(({ kind }) => kind === "slider");
+  // near the pictures what slides, and below a menu what depends on its choice
+  const slides = ({ kind, needs }) => kind === "slider" && !needs.length;
   const menus = controls.filter(({ kind }) => kind !== "slider");
-  const ordered = [...sliders, ...(hasMap ? [OVER] : []), ...menus];
+  const dependent = controls.filter(({ kind, needs }) => kind === "slider" && needs.length);
+  const ordered = [...controls.filter(slides), ...(hasMap ? [OVER] : []), ...menus, ...dependent];
   const tools = [button("play", "Play"), button("keep", "Keep beside"), button("reset", "Reset")];
   if (page) tools.push(button("link", "Copy link"));
   return element(
