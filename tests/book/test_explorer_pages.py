@@ -254,9 +254,9 @@ def test_change_is_announced_politely_and_the_curve_is_described(visit, chapter)
 
 
 @each_explorer
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter, scheme):
-    seen = opened(visit, chapter, color_scheme=scheme)
+@pytest.mark.parametrize(("scheme", "size"), [("light", pages.DESKTOP), ("dark", pages.PHONE)])
+def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter, scheme, size):
+    seen = opened(visit, chapter, color_scheme=scheme, size=size)
     seen.page.get_by_role("button", name="Keep beside").click()
     assert seen.axe(".dx") == []
 

@@ -392,7 +392,9 @@ function render({ model, el, page }) {
     if (old) return old.remove();
     kept = present;
     const copies = [shown, curve?.figure, numbers].filter(Boolean).map((copied) => copied.cloneNode(true));
-    const named = { className: "dx-kept", role: "group", "aria-label": `Kept: ${kept.join("; ")}` };
+    const label = `Kept: ${kept.join("; ")}`;
+    // to be reached, and scrolled to, by keyboard where a phone has no room for all
+    const named = { className: "dx-kept", role: "group", tabIndex: 0, "aria-label": label };
     part("view").append(element("div", named, element("p"), ...copies));
     nameKept();
   }
