@@ -288,6 +288,8 @@ function render({ model, el, page }) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let alive = false;
   let answer;
+  let present;
+  let kept = [];
   let curve;
   let film = null;
   let frame = 0;
@@ -334,8 +336,9 @@ function render({ model, el, page }) {
         element("div", {}, element("span", {}, name), element("strong", {}, value)),
       ),
     );
-    settings.textContent = controls
-      .filter(takesPart).map((control) => `${control.label}: ${word(control)}`).join("; ");
+    present = controls.filter(takesPart).map((control) => `${control.label}: ${word(control)}`);
+    settings.textContent = present.join("; ");
+    nameKept();
     layMap();
     tell(answer.numbers.map((pair) => pair.join(" ")).join(", "));
   }
@@ -384,13 +387,23 @@ function render({ model, el, page }) {
 
   // the present answer stays, with its settings, while the controls go on
   function keep() {
-    const kept = part("kept");
-    part("keep").textContent = kept ? "Keep beside" : "Let go";
-    if (kept) return kept.remove();
-    const label = `Kept: ${settings.textContent}`;
-    const copies = [shown, numbers, curve?.figure].filter(Boolean).map((copied) => copied.cloneNode(true));
-    const named = { className: "dx-kept", role: "group", "aria-label": label };
-    part("view").append(element("div", named, element("p", {}, label), ...copies));
+    const old = part("kept");
+    part("keep").textContent = old ? "Keep beside" : "Let go";
+    if (old) return old.remove();
+    kept = present;
+    const copies = [shown, curve?.figure, numbers].filter(Boolean).map((copied) => copied.cloneNode(true));
+    const label = `Kept: ${kept.join("; ")}`;
+    // to be reached, and scrolled to, by keyboard where a phone has no room for all
+    const named = { className: "dx-kept", role: "group", tabIndex: 0, "aria-label": label };
+    part("view").append(element("div", named, element("p"), ...copies));
+    nameKept();
+  }
+
+  // what is kept is named by what is different now
+  function nameKept() {
+    const different = kept.filter((setting) => !present.includes(setting));
+    const line = part("kept")?.firstElementChild;
+    if (line) line.textContent = `Kept: ${(different.length ? different : kept).join("; ")}`;
   }
 
   function say(text, { busy = false, error = false } = {}) {
