@@ -18,7 +18,6 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.search.en import SearchEnglish
-from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from deepinside import plots
 from deepinside.explorers.first_view import first_view
@@ -37,21 +36,18 @@ class WithoutImports(SearchEnglish):
         return super().split(IMPORTS.sub("", text))
 
 
-class Cells(SphinxPostTransform):
+def arrange(_: Sphinx, tree: nodes.document) -> None:
     """Fold long code, and leave out the still picture that an explorer shows in notebooks."""
-
-    default_priority = 5  # after myst-nb has chosen in which form an output is shown
-    formats = ("html",)
-
-    def run(self, **_: object) -> None:  # noqa: D102
-        for view in [raw for raw in self.document.findall(nodes.raw) if WIDGET in raw.astext()]:
-            view.parent.children = [view]
-        for cell in self.document.findall(nodes.container):
-            lines = len(cell.astext().splitlines())
-            if "cell_input" in cell["classes"] and lines > LONG:
-                opening = f'<details class="code"><summary>Code, {lines} lines</summary>'
-                cell.insert(0, nodes.raw("", opening, format="html"))
-                cell.append(nodes.raw("", "</details>", format="html"))
+    for view in [raw for raw in tree.findall(nodes.raw) if WIDGET in raw.astext()]:
+        while "cell_output" not in view.parent["classes"]:
+            view = view.parent
+        view.parent.children = [view]
+    for cell in tree.findall(nodes.container):
+        lines = len(cell.astext().splitlines())
+        if "cell_input" in cell["classes"] and lines > LONG:
+            opening = f'<details class="code"><summary>Code, {lines} lines</summary>'
+            cell.insert(0, nodes.raw("", opening, format="html"))
+            cell.append(nodes.raw("", "</details>", format="html"))
 
 
 def finish(app: Sphinx, page: str, _: str, context: dict, tree: nodes.document | None) -> None:
@@ -117,7 +113,7 @@ def configure(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict:
     """Register all of this."""
     app.add_search_language(WithoutImports)
-    app.add_post_transform(Cells)
     app.connect("config-inited", configure)
+    app.connect("doctree-read", arrange)
     app.connect("html-page-context", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -135,8 +135,8 @@ document.addEventListener("click", (event) => {
 });
 
 // The search's excerpts are the article's sentences. As the theme writes them they begin with the
-// names of the page's buttons, and most of what they find are imports.
-const IMPORTS = /^[ \t]*(?:from[ \t]+\S+[ \t]+)?import\b[ \t]*(?:\([^)]*\)|.*)$/gm;
+// names of the page's buttons, and what they find first is what the chapter imports.
+const IMPORTS = /^[ \t]*(?:import|from[ \t]+\S+[ \t]+import)\b/m;
 const NO_TEXT = ".headerlink, script, style, .explorer, .katex-mathml";
 
 function articleText(html, anchor) {
@@ -144,9 +144,7 @@ function articleText(html, anchor) {
   const part = (anchor && page.getElementById(anchor.slice(1))) || page.querySelector(".bd-article");
   if (!part) return "";
   for (const element of part.querySelectorAll(NO_TEXT)) element.remove();
-  for (const code of part.querySelectorAll("pre")) {
-    code.textContent = code.textContent.replace(IMPORTS, "");
-  }
+  for (const code of part.querySelectorAll("pre")) if (IMPORTS.test(code.textContent)) code.remove();
   return part.textContent.replace(/\s+/g, " ");
 }
 

@@ -1,66 +1,40 @@
 """The explorers of the built book, driven by keyboard in a headless Chromium.
 
 Without a kernel: from a server and from the disk, each control of each explorer. What the same
-module does with a kernel is in tests/explorers/test_front_end.py.
+module does with a kernel is in tests/explorers/test_front_end.py, and what it does before its
+data has come in test_first_view.py beside that.
 """
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pages
 import pytest
 
-CHAPTERS = {
-    "class_models": ["class", "start", "l2_weight", "step_size"],
-    "saliency": ["photo", "class", "map"],
-    "localization": ["photo", "map", "way", "upper", "lower"],
-    "deconvnet": ["photo", "layer", "rule"],
-}
+SCRIPTS = pages.BUILT / "_static" / "explorers"
+CHAPTERS = sorted(path.stem for path in SCRIPTS.glob("*.js"))
+EXPECTED = {"class_models", "deconvnet", "intro", "limits", "localization", "saliency"}
+WITH_CURVES = {"class_models"}
+WIDTHS = {1280: 900, 768: 1024, 390: 844}
 MEGABYTE = 1_000_000
-STATE = "application/vnd.jupyter.widget-state+json"
+AWAKE = ".dx[data-lm-suppress-shortcuts]"
 
 each_explorer = pytest.mark.parametrize("chapter", CHAPTERS)
 
 
-class Scripts(HTMLParser):
-    """Collects what stands in scripts of one type, and where pictures come from."""
-
-    def __init__(self):
-        super().__init__()
-        self.kind, self.found, self.pictures = None, [], set()
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.kind = given.get("type") if tag == "script" else None
-        if tag == "img":
-            self.pictures.add(given["src"])
-
-    def handle_data(self, text):
-        if self.kind == STATE:
-            self.found.append(text)
-
-
-def page_of(chapter):
-    path = pages.BUILT / "book" / f"{chapter}.html"
-    if not path.exists():
-        pytest.fail(f"expected the built book, found no {path}: make book")
-    parser = Scripts()
-    parser.feed(path.read_text("utf-8"))
-    return path, parser
-
-
 def explorer_of(chapter):
-    """Return spec and grid of a page's explorer, as they were written into it."""
-    written = json.loads("".join(page_of(chapter)[1].found))
-    states = [model["state"] for model in written["state"].values()]
-    (traits,) = [state for state in states if "grid" in state]
+    """Return spec and grid of a page's explorer, as they were written beside it."""
+    script = (SCRIPTS / f"{chapter}.js").read_text("utf-8")
+    name, data = re.fullmatch(r'explorerArrived\("(\w+)", (.*)\);\s*', script, re.DOTALL).groups()
+    assert name == chapter
+    traits = json.loads(data)
     return traits["spec"], traits["grid"]
 
 
-def opened(visit, chapter, **options):
-    seen = visit(f"book/{chapter}.html", **options)
-    seen.page.wait_for_selector(".dx img")
+def opened(visit, chapter, *, state="", **options):
+    seen = visit(f"book/{chapter}.html{state}", **options)
+    seen.page.locator(".dx").scroll_into_view_if_needed()
+    seen.page.wait_for_selector(AWAKE)
     return seen
 
 
@@ -68,7 +42,7 @@ def shown(page):
     """What a reader of the explorer sees and hears: pictures, alt texts, numbers."""
     return page.evaluate(
         """() => {
-          const panels = [...document.querySelectorAll('.dx figure:not(.dx-curve)')];
+          const panels = [...document.querySelectorAll('.dx-shown figure')];
           const numbers = [...document.querySelectorAll('.dx-numbers div')];
           return {
             pictures: panels.map((panel) => panel.querySelector('img').src),
@@ -88,29 +62,39 @@ def expected(grid, key):
     }
 
 
+def start_of(spec):
+    return {control["name"]: control["start"] for control in spec["controls"]}
+
+
+def has_part(control, spec, places):
+    needed, value = control["needs"] or (None, None)
+    other = next((c for c in spec["controls"] if c["name"] == needed), None)
+    return other is None or other["values"][places[needed]] == value
+
+
 def key_at(spec, places):
     """The key of a state: a control that has no part in it counts as its first value."""
-    key = []
-    for control in spec["controls"]:
-        needed, value = control["needs"] or (None, None)
-        other = next((c for c in spec["controls"] if c["name"] == needed), None)
-        has_part = other is None or other["values"][places[needed]] == value
-        key.append(str(places[control["name"]] if has_part else 0))
-    return ",".join(key)
+    return ",".join(
+        str(places[control["name"]] if has_part(control, spec, places) else 0)
+        for control in spec["controls"]
+    )
 
 
 def control_of(page, label):
-    return page.get_by_label(label, exact=True)
+    return page.locator(".dx").get_by_label(label, exact=True)
+
+
+def test_these_pages_have_an_explorer(built_book):
+    assert set(CHAPTERS) == EXPECTED
 
 
 @each_explorer
 @pytest.mark.parametrize("where", ["http", "file"])
 def test_explorer_is_driven_by_keyboard_and_shows_what_the_grid_holds(visit, chapter, where):
     spec, grid = explorer_of(chapter)
-    assert [control["name"] for control in spec["controls"]] == CHAPTERS[chapter]
     seen = opened(visit, chapter, scheme=where)
     page = seen.page
-    places = {control["name"]: control["start"] for control in spec["controls"]}
+    places = start_of(spec)
     assert shown(page) == expected(grid, key_at(spec, places))
     different = 0
     for control in spec["controls"]:
@@ -129,25 +113,34 @@ def test_explorer_is_driven_by_keyboard_and_shows_what_the_grid_holds(visit, cha
             places[control["name"]] = place
             assert shown(page) == expected(grid, key_at(spec, places)), control["name"]
             different += shown(page) != before
-    assert different >= len(CHAPTERS[chapter])
+    assert different >= sum(has_part(control, spec, places) for control in spec["controls"])
     assert (seen.errors, seen.elsewhere, seen.failed) == ([], [], [])
 
 
-def test_control_without_a_part_is_disabled_and_says_so(visit):
-    spec, grid = explorer_of("localization")
-    page = opened(visit, "localization").page
-    lower = control_of(page, spec["controls"][4]["label"])
-    assert lower.is_disabled()
-    assert lower.get_attribute("aria-valuetext") == "no part here"
-    way = control_of(page, "Way")
-    way.focus()
-    page.keyboard.press("ArrowDown")
-    assert lower.is_enabled()
-    lower.focus()
-    page.keyboard.press("Home")
-    places = {control["name"]: control["start"] for control in spec["controls"]}
-    places |= {"way": 1, "lower": 0}
-    assert shown(page) == expected(grid, key_at(spec, places))
+@each_explorer
+def test_control_without_a_part_is_disabled_and_says_what_it_depends_on(visit, chapter):
+    spec, grid = explorer_of(chapter)
+    page = opened(visit, chapter).page
+    for control in spec["controls"]:
+        if not control["needs"]:
+            continue
+        needed, value = control["needs"]
+        (other,) = (other for other in spec["controls"] if other["name"] == needed)
+        part, choice = control_of(page, control["label"]), control_of(page, other["label"])
+        places = start_of(spec)
+        without = next(i for i, known in enumerate(other["values"]) if known != value)
+        choice.select_option(str(without))
+        assert part.is_disabled()
+        told = part.locator("xpath=preceding-sibling::span").text_content()
+        assert told == f"only with {value}"
+        places[needed] = other["values"].index(value)
+        choice.select_option(str(places[needed]))
+        assert part.is_enabled()
+        part.focus()
+        page.keyboard.press("Home")
+        places[control["name"]] = 0
+        assert shown(page) == expected(grid, key_at(spec, places))
+        page.get_by_role("button", name="Reset").click()
 
 
 @each_explorer
@@ -155,13 +148,13 @@ def test_answer_stands_there_when_the_event_is_over(visit, chapter):
     """Nothing is waited for: the page shows each value of each control within its event."""
     spec, grid = explorer_of(chapter)
     page = opened(visit, chapter).page
-    places = {control["name"]: control["start"] for control in spec["controls"]}
+    places = start_of(spec)
     for control in spec["controls"]:
         alts = control_of(page, control["label"]).evaluate(
             """(part, places) => places.map((place) => {
               part.value = place;
               part.dispatchEvent(new Event('input'));
-              return [...document.querySelectorAll('.dx figure:not(.dx-curve) img:first-child')]
+              return [...document.querySelectorAll('.dx-shown img:first-child')]
                 .map((image) => image.alt);
             })""",
             [*range(len(control["values"])), places[control["name"]]],
@@ -169,6 +162,80 @@ def test_answer_stands_there_when_the_event_is_over(visit, chapter):
         for place, told in enumerate(alts[:-1]):
             key = key_at(spec, places | {control["name"]: place})
             assert told == expected(grid, key)["alts"], f"{control['name']} at {place}"
+
+
+# the places of all that a reader sees of an explorer, and of what follows it
+PLACES = """() => {
+  const found = [...document.querySelectorAll(
+    '.dx, .dx-view, .dx figure, .dx-stack, .dx-stack img, .dx-numbers, .dx-controls, .dx label,' +
+    '.dx input, .dx select, .dx button, .dx-curve svg, .dx-status, footer'
+  )];
+  return found.map((part) => {
+    const { left, top, width, height } = part.getBoundingClientRect();
+    return [part.className || part.localName, left, top + scrollY, width, height];
+  });
+}"""
+
+
+@each_explorer
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_moves_when_the_data_comes(visit, chapter, width):
+    """What stands on the page without scripts is what the explorer is when it is awake."""
+    size = (width, WIDTHS[width])
+    page = visit(f"book/{chapter}.html", size=size).page
+    # far from the explorer, if the page is long: then its data has not been asked for
+    before, asleep = page.evaluate(PLACES), page.locator(AWAKE).count() == 0
+    page.locator(".dx").scroll_into_view_if_needed()
+    page.wait_for_selector(AWAKE)
+    page.evaluate("scrollTo(0, 0)")
+    after = page.evaluate(PLACES)
+    for (name, *was), (_, *now) in zip(before, after, strict=True):
+        assert now == pytest.approx(was, abs=1), name
+    assert asleep or chapter == "intro"
+
+
+@each_explorer
+def test_a_page_without_scripts_has_pictures_numbers_and_settings(browser, served_book, chapter):
+    spec, grid = explorer_of(chapter)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{served_book}/book/{chapter}.html")
+    seen = expected(grid, key_at(spec, start_of(spec)))
+    pictures = page.locator(".dx-shown img:first-child")
+    assert [image.get_attribute("alt") for image in pictures.all()] == seen["alts"]
+    assert [image.get_attribute("src") for image in pictures.all()] == seen["pictures"]
+    assert all(image.is_visible() for image in pictures.all())
+    told = page.locator(".dx-numbers strong").all_text_contents()
+    assert told == [value for _, value in seen["numbers"]]
+    first = spec["controls"][0]
+    settings = page.locator(".dx-settings")
+    assert settings.is_visible()
+    assert f"{first['label']}: {first['values'][first['start']]}" in settings.text_content()
+    assert not page.locator(".dx-controls").is_visible()
+    context.close()
+
+
+@each_explorer
+@pytest.mark.parametrize("where", ["http", "file"])
+def test_a_copied_link_opens_the_page_at_the_explorer_in_its_state(visit, chapter, where):
+    spec, grid = explorer_of(chapter)
+    seen = opened(visit, chapter, scheme=where)
+    page, places = seen.page, start_of(spec)
+    for control in spec["controls"]:
+        if has_part(control, spec, places):
+            places[control["name"]] = len(control["values"]) - 1
+            part = control_of(page, control["label"])
+            part.focus()
+            page.keyboard.press("End")
+    page.get_by_role("button", name="Copy link").click()
+    page.wait_for_function("() => location.hash")
+    state = page.url[page.url.index("#") :]
+    friend = opened(visit, chapter, scheme=where, state=state)
+    assert shown(friend.page) == expected(grid, key_at(spec, places))
+    assert friend.page.locator(".dx-status").text_content() == ""
+    top = friend.page.locator(".dx").bounding_box()["y"]
+    assert -1 <= top < 450
+    assert (friend.errors, friend.failed) == ([], [])
 
 
 @each_explorer
@@ -183,12 +250,14 @@ def test_change_is_announced_politely_and_the_curve_is_described(visit, chapter)
         "found => found.map((curve) => curve.getAttribute('aria-label'))"
     )
     assert all(re.match(r"A curve from [-\d.]+ at step 0 to ", text) for text in described)
-    assert len(described) == (chapter == "class_models")
+    assert len(described) == (chapter in WITH_CURVES)
 
 
 @each_explorer
-def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter):
-    seen = opened(visit, chapter)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter, scheme):
+    seen = opened(visit, chapter, color_scheme=scheme)
+    seen.page.get_by_role("button", name="Keep beside").click()
     assert seen.axe(".dx") == []
 
 
@@ -197,7 +266,7 @@ def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter):
 def test_explorer_fits_a_phone_and_keeps_its_colors(visit, chapter, scheme):
     page = opened(visit, chapter, size=pages.PHONE, color_scheme=scheme).page
     assert page.evaluate("document.scrollingElement.scrollWidth") <= pages.PHONE[0]
-    for box in page.locator(".dx, .dx img, .dx select, .dx input").evaluate_all(
+    for box in page.locator(".dx, .dx img, .dx select, .dx input, .dx button").evaluate_all(
         "found => found.map((part) => part.getBoundingClientRect().toJSON())"
     ):
         assert box["left"] >= 0
@@ -206,6 +275,26 @@ def test_explorer_fits_a_phone_and_keeps_its_colors(visit, chapter, scheme):
         "found => found.map((image) => getComputedStyle(image).filter)"
     )
     assert set(filters) == {"none"}
+
+
+@each_explorer
+def test_pictures_and_each_control_are_seen_together_on_a_phone(visit, chapter):
+    page = opened(visit, chapter, size=pages.PHONE).page
+    for part in page.locator(".dx-controls :is(input, select):enabled").all():
+        part.evaluate("part => part.scrollIntoView({ block: 'end' })")
+        control = part.bounding_box()
+        assert control["y"] + control["height"] <= pages.PHONE[1] + 1
+        covered = part.evaluate(
+            """(part) => {
+              const { left, top, width, height } = part.getBoundingClientRect();
+              return !part.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+            }"""
+        )
+        assert not covered
+        for stack in page.locator(".dx-shown .dx-stack").all():
+            box = stack.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= control["y"]
 
 
 def test_nothing_moves_for_a_reader_who_wants_no_motion(visit):
@@ -217,18 +306,20 @@ def test_nothing_moves_for_a_reader_who_wants_no_motion(visit):
 
 
 @each_explorer
-def test_printed_page_has_pictures_and_settings_but_no_controls(visit, chapter):
+def test_printed_page_has_pictures_colors_and_settings_but_no_controls(visit, chapter):
     page = opened(visit, chapter).page
     page.emulate_media(media="print")
     assert page.locator(".dx-shown img").first.is_visible()
     assert page.locator(".dx-numbers").is_visible()
     assert not page.locator(".dx-controls").is_visible()
+    assert not page.locator(".dx-tools").is_visible()
+    for bar in page.locator(".dx-scale i").all():
+        printed = "part => getComputedStyle(part).printColorAdjust"
+        assert bar.evaluate(printed) == "exact"
     first = explorer_of(chapter)[0]["controls"][0]
     settings = page.locator(".dx-settings")
     assert settings.is_visible()
-    assert settings.text_content().startswith(
-        f"{first['label']}: {first['values'][first['start']]}"
-    )
+    assert f"{first['label']}: {first['values'][first['start']]}" in settings.text_content()
 
 
 @each_explorer
@@ -243,9 +334,12 @@ def test_every_state_has_its_own_words(chapter):
 
 
 @each_explorer
-def test_page_with_its_explorer_stays_under_3_megabytes(chapter):
-    path, parser = page_of(chapter)
-    pictures = {(path.parent / name).resolve() for name in parser.pictures if "://" not in name}
-    weight = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
-    assert len(pictures) > 3
-    assert weight < 3 * MEGABYTE
+def test_page_with_its_explorer_stays_under_3_megabytes(visit, chapter):
+    page = opened(visit, chapter).page
+    page.wait_for_load_state("networkidle")
+    received = page.evaluate(
+        """() => ['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind))
+          .map(({ name, decodedBodySize }) => [name, decodedBodySize])"""
+    )
+    assert any(name.endswith(f"explorers/{chapter}.js") and size > 0 for name, size in received)
+    assert sum(size for _, size in received) < 3 * MEGABYTE

@@ -20,6 +20,7 @@ CONTROLS = [
     Control("dim", "Brightness", (0.001, 0.25, 1.0), start=0.25, log=True),
     Control("width", "Width", (1.0, 2.0, 4.0), start=2.0, needs=("kind", "striped")),
 ]
+QUOTED = 'a "quoted" word'
 
 
 def answers(states):
@@ -34,7 +35,14 @@ def answers(states):
         ramp = torch.arange(400.0).reshape(20, 20) * state["dim"]
         frames = torch.cat([torch.full((1, 8, 8), i / 2) for i in range(3)], dim=2)
         panels = [
-            Panel('a "photo" <b>', f"{state['kind']} <i>", photo, mask, boxes, aspect=(30, 20)),
+            Panel(
+                'a "photo" <b>',
+                f"<i> & '{state['kind']}', {QUOTED}",
+                photo,
+                mask,
+                boxes,
+                aspect=(30, 20),
+            ),
             map_panel(f"a ramp of {state['dim']:g}", ramp)._replace(aspect=(30, 20)),
             Panel("frames", "three of them", frames, frames=3),
         ]

@@ -545,20 +545,24 @@ def test_a_control_without_a_part_says_what_it_depends_on(gallery):
     assert slider.get_attribute("aria-valuetext") == "1"
 
 
-def test_sliders_come_before_menus_and_the_curve_after_them(gallery):
-    way = Control("way", "Way", ("plain", "GraphCut"), "list")
+def test_sliders_come_first_then_menus_what_depends_on_them_and_the_curve(gallery):
+    way = Control("way", "Way", ("GraphCut", "plain"), "list")
+    part = SIZE._replace(name="part", label="Part", needs=("way", "GraphCut"))
     options = {"viewport": {"width": 390, "height": 844}}
-    page = gallery(controls=(way, SIZE), **options).page
+    page = gallery(controls=(part, way, SIZE), **options).page
+    names = ["size", "dx-over", "way", "part"]
+    found = [".dx-shown", *(f"[name={name}]" for name in names), ".dx-curve", ".dx-tools"]
     tops = page.evaluate(
-        """() => ['.dx-shown', '[name=size]', '[name=dx-over]', 'select', '.dx-curve', '.dx-tools']
-          .map((name) => document.querySelector(name).getBoundingClientRect().top)"""
+        """(found) => found
+          .map((name) => document.querySelector(name).getBoundingClientRect().top)""",
+        found,
     )
     assert tops == sorted(tops)
     stops = []
-    for _ in range(3):
+    for _ in names:
         page.keyboard.press("Tab")
         stops.append(page.evaluate("document.activeElement.name"))
-    assert stops == ["size", "dx-over", "way"]
+    assert stops == names
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -34,10 +34,12 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
     panels, numbers, *curve = _unpacked(grid["answers"][key], grid)
     prefix = "dx-" + re.sub(r"[^a-z0-9]+", "-", spec["title"].lower())
     has_map = any(_has_map(packed[0]) for packed in grid["answers"].values())
+    sliders = [control for control in controls if control["kind"] == "slider"]
     ordered = [
-        *(control for control in controls if control["kind"] == "slider"),
+        *(control for control in sliders if not control["needs"]),
         *([_OVER] if has_map else []),
         *(control for control in controls if control["kind"] != "slider"),
+        *(control for control in sliders if control["needs"]),
     ]
     settings = "; ".join(
         f"{control['label']}: {_word(control)}"

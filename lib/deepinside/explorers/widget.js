@@ -214,8 +214,9 @@ async function readPhoto(file) {
 function whenMoved(input, change) {
   let held = null;
   const letGo = () => {
-    if (held) change();
+    const moved = held && held.value !== input.value;
     held = null;
+    if (moved) change();
   };
   input.addEventListener("pointerdown", ({ pointerType, clientX }) => {
     held = pointerType === "touch" ? { clientX, value: input.value } : null;
@@ -247,9 +248,11 @@ const OVER = { name: "dx-over", label: "Map over the photo", kind: "slider", val
 function skeleton({ title, controls }, hasMap, page, prefix) {
   const button = (name, text) => element("button", { type: "button", className: `dx-${name}` }, text);
   const part = (tag, name, ...children) => element(tag, { className: `dx-${name}` }, ...children);
-  const sliders = controls.filter(({ kind }) => kind === "slider");
+  // near the pictures what slides, and below a menu what depends on its choice
+  const slides = ({ kind, needs }) => kind === "slider" && !needs.length;
   const menus = controls.filter(({ kind }) => kind !== "slider");
-  const ordered = [...sliders, ...(hasMap ? [OVER] : []), ...menus];
+  const dependent = controls.filter(({ kind, needs }) => kind === "slider" && needs.length);
+  const ordered = [...controls.filter(slides), ...(hasMap ? [OVER] : []), ...menus, ...dependent];
   const tools = [button("play", "Play"), button("keep", "Keep beside"), button("reset", "Reset")];
   if (page) tools.push(button("link", "Copy link"));
   return element(
@@ -549,10 +552,12 @@ function render({ model, el, page }) {
   }
 
   for (const [name, input] of inputs) {
-    whenMoved(input, () => {
+    const change = () => {
       if (input.value !== "own") position[name] = Number(input.value);
       update();
-    });
+    };
+    if (input.type === "range") whenMoved(input, change);
+    else input.addEventListener("input", change);
   }
   if (over) whenMoved(over, layMap);
   playing.addEventListener("click", play);
