@@ -153,4 +153,11 @@ connectMenu("secondary", "On this page");
 offerAllCode();
 if (document.getElementById("search-results") && typeof Search === "object") {
   Search.htmlToText = articleText;
+  // a chapter's title, found once with its number and once without, is one result
+  const { _performSearch: search } = Search;
+  const isTwice = (title) => {
+    const [page, section] = title.split(" > ");
+    return section && page.endsWith(section);
+  };
+  Search._performSearch = (...asked) => search(...asked).filter(([, title]) => !isTwice(title));
 }
