@@ -227,8 +227,8 @@ def test_page_has_all_it_needs_and_asks_nobody_else(visit, scheme, name):
         """async () => {
             await document.fonts.ready;
             const count = (selector) => document.querySelectorAll(selector).length;
-            const fonts = [...document.fonts].filter((font) => font.family.includes("MJXTEX"));
-            return [count(".math"), count(".math mjx-container"), count("mjx-merror"),
+            const fonts = [...document.fonts].filter((font) => font.family.includes("KaTeX"));
+            return [count(".math"), count(".math:has(.katex-html)"), count(".katex-error"),
                 fonts.filter((font) => font.status === "loaded").length];
         }"""
     )
@@ -249,7 +249,7 @@ def test_the_first_page_leads_to_the_introduction(visit, scheme):
 
 
 def test_there_are_formulas(visit):
-    assert visit("book/saliency.html").page.locator(".math mjx-container").count() > 5
+    assert visit("book/saliency.html").page.locator(".math .katex-html").count() > 5
 
 
 def test_what_a_page_asks_of_another_host_is_recorded_and_refused(visit):
