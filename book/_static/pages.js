@@ -80,13 +80,14 @@ function offerAllCode() {
   }, make("i", { class: "fas fa-code", "aria-hidden": "true" }));
   const show = (shown) => {
     for (const code of folded) code.open = shown;
+    document.documentElement.dataset.code = shown ? SHOWN : "folded";
     button.setAttribute("aria-pressed", shown);
   };
   show(remembered() === SHOWN);
   button.addEventListener("click", () => {
     const shown = button.getAttribute("aria-pressed") !== "true";
     show(shown);
-    remember(shown ? SHOWN : "folded");
+    remember(document.documentElement.dataset.code);
   });
   buttons.querySelector(".btn-fullscreen-button, .theme-switch-button").before(button);
 }
