@@ -121,6 +121,9 @@ function enlarge(link) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target === view) dialog.close();
   });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") dialog.close(); // Chromium does not when the picture was tapped
+  });
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   link.focus(); // to which the browser returns the focus; Safari does not focus what is clicked
