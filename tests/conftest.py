@@ -118,8 +118,8 @@ def visit(browser, request):
     `scheme` is "http" or "file", `size` (width, height) of the window in pixels, further
     options are those of Playwright's `new_context`: `reduced_motion="reduce"`,
     `java_script_enabled=False`, ... `init` is a script that runs in the page before its own do.
-    It comes back when the page has loaded and its formulas are typeset. Requests to anywhere but
-    the book are recorded and refused.
+    It comes back when the page has loaded. Requests to anywhere but the book are recorded and
+    refused.
     """
     contexts = []
 
@@ -134,10 +134,6 @@ def visit(browser, request):
         context.add_init_script(init)
         opened = pages.Visit(context, home)
         opened.page.goto(f"{home}/{name}", wait_until="load")
-        opened.page.wait_for_function(
-            "() => document.readyState === 'complete' && "
-            "(window.MathJax?.startup?.promise ?? Promise.resolve()).then(() => true)"
-        )
         return opened
 
     yield open_page

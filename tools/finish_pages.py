@@ -22,6 +22,7 @@ from sphinx.search.en import SearchEnglish
 from deepinside import plots
 from deepinside.explorers.first_view import first_view
 
+AT_ONCE = ("documentation_options.js", "doctools.js")  # scripts within pages call them
 LONG = 12  # lines of code that are shown without a click
 WIDGET = "application/vnd.jupyter.widget-"
 VIEW = re.compile(rf'<script type="{re.escape(WIDGET)}view\+json">(.*?)</script>')
@@ -57,10 +58,12 @@ def finish(app: Sphinx, page: str, _: str, context: dict, tree: nodes.document |
         if script.attributes.get("type") == f"{WIDGET}state+json":
             models |= json.loads(script.attributes["body"])["state"]
             context["script_files"].remove(script)
-        elif script.filename:
+        elif script.filename and not script.filename.endswith(AT_ONCE):
             script.attributes["defer"] = "defer"
     if page == app.config.root_doc:
-        context["docstitle"] = ""  # this page is called as the book is
+        # this page is called as the book is, whose name stands above the contents as well
+        context["theme_logo"] = {"text": context["docstitle"]}
+        context["docstitle"] = ""
         lead = f'<meta http-equiv="refresh" content="0; url={page}.html"><title>{context["title"]}'
         head = f'<!DOCTYPE html><meta charset="utf-8">{lead}</title>{context["metatags"]}'
         Path(app.outdir, "index.html").write_text(head, "utf-8")

@@ -80,13 +80,14 @@ function offerAllCode() {
   }, make("i", { class: "fas fa-code", "aria-hidden": "true" }));
   const show = (shown) => {
     for (const code of folded) code.open = shown;
+    document.documentElement.dataset.code = shown ? SHOWN : "folded";
     button.setAttribute("aria-pressed", shown);
   };
   show(remembered() === SHOWN);
   button.addEventListener("click", () => {
     const shown = button.getAttribute("aria-pressed") !== "true";
     show(shown);
-    remember(shown ? SHOWN : "folded");
+    remember(document.documentElement.dataset.code);
   });
   buttons.querySelector(".btn-fullscreen-button, .theme-switch-button").before(button);
 }
@@ -119,6 +120,9 @@ function enlarge(link) {
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target === view) dialog.close();
+  });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") dialog.close(); // Chromium does not when the picture was tapped
   });
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -153,4 +157,11 @@ connectMenu("secondary", "On this page");
 offerAllCode();
 if (document.getElementById("search-results") && typeof Search === "object") {
   Search.htmlToText = articleText;
+  // a chapter's title, found once with its number and once without, is one result
+  const { _performSearch: search } = Search;
+  const isTwice = (title) => {
+    const [page, section] = title.split(" > ");
+    return section && page.endsWith(section);
+  };
+  Search._performSearch = (...asked) => search(...asked).filter(([, title]) => !isTwice(title));
 }

@@ -317,11 +317,12 @@ def test_a_figure_fills_the_window_comes_nearer_and_goes(visit, size):
     assert link.evaluate("link => link === document.activeElement")
 
 
-def test_an_enlarged_figure_is_closed_by_its_button_or_a_click_beside_it(visit):
+def test_an_enlarged_figure_is_closed_by_its_button_a_key_or_a_click_beside_it(visit):
     page = visit(CHAPTER).page
     link = page.locator("a.enlarge").first
     for close in (
         lambda dialog: dialog.get_by_role("button", name="Close").click(),
+        lambda dialog: (dialog.get_by_role("img").click(), page.keyboard.press("Escape")),
         lambda dialog: page.mouse.click(20, pages.DESKTOP[1] - 20),
     ):
         link.focus()
@@ -332,10 +333,12 @@ def test_an_enlarged_figure_is_closed_by_its_button_or_a_click_beside_it(visit):
         dialog.wait_for(state="detached")
 
 
-def test_an_enlarged_figure_is_accessible(visit):
-    opened = visit(CHAPTER)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_enlarged_figure_is_accessible_and_keeps_its_colors(visit, scheme):
+    opened = visit(CHAPTER, color_scheme=scheme)
     opened.page.locator("a.enlarge").first.click()
-    opened.page.wait_for_selector("dialog.enlarged img")
+    picture = opened.page.locator("dialog.enlarged img")
+    assert picture.evaluate("img => getComputedStyle(img).filter") == "none"
     assert opened.axe(within="dialog.enlarged") == []
 
 
