@@ -254,7 +254,8 @@ def test_every_student_notebook_runs_to_its_end_and_each_check_says_not_done_yet
 @student
 def test_chapter_ends_with_its_exercises(path):
     name = path.stem
-    chapters = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["chapters"]
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"]
+    chapters = [chapter for part in parts for chapter in part["chapters"]]
     (chapter,) = [entry for entry in chapters if entry["file"] == f"book/{name}"]
     assert chapter["sections"][-1] == {"file": f"book/exercises/{name}", "title": "Exercises"}
     page = (EXERCISES / f"{name}.md").read_text("utf-8")
