@@ -89,7 +89,7 @@ function offerAllCode() {
     show(shown);
     remember(document.documentElement.dataset.code);
   });
-  buttons.querySelector(".btn-fullscreen-button, .theme-switch-button").before(button);
+  buttons.prepend(button); // at this end it moves no other
 }
 
 // A tap on a figure shows its picture as large as the window allows, a second one larger still.

@@ -127,6 +127,9 @@ def test_the_rest_of_the_configuration_stays(copy):
     assert [new for old, new in pairs if old != new] == [
         f"  url: {FORK[0]}",
         f"  branch: {FORK[1]}",
+        "  baseurl: https://some-school.github.io/conv.nets/",
+        "    ogp_site_url: https://some-school.github.io/conv.nets/",
+        "    ogp_image: https://some-school.github.io/conv.nets/_images/cover.jpg",
     ]
 
 
