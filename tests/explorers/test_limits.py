@@ -70,7 +70,7 @@ def test_maps_and_numbers_are_those_of_both_networks(answer, network, fitted, co
     assert name == network.class_names[says]
     assert float(told.removesuffix(")")) == pytest.approx(probability, abs=0.0051)
     assert float(found.numbers[SIMILARITY]) == pytest.approx(similarity(*maps), abs=0.011)
-    assert found.panels[1].title == f"{count} of 50 layers random"
+    assert found.panels[1].title == f"{count} of 50 random"
     assert found.panels[1].alt.endswith(f"similarity {found.numbers[SIMILARITY]}.")
 
 
@@ -82,7 +82,7 @@ def test_nothing_random_is_the_trained_network(answer):
 
 
 def test_half_a_layer_of_the_slider_is_a_whole_one(answer):
-    assert answer(layers=7.4).panels[1].title == "7 of 50 layers random"
+    assert answer(layers=7.4).panels[1].title == "7 of 50 random"
 
 
 def test_the_networks_own_weights_stay(answer, network):

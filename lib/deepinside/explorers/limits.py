@@ -47,7 +47,7 @@ def limits_explorer(network: Network) -> Explorer:
         panels = [
             _map_panel("trained network", f"{told}, of the trained network.", trained[0]),
             _map_panel(
-                f"{count} of {len(layers)} layers random",
+                f"{count} of {len(layers)} random",
                 f"{told}, with {count} layers random: similarity {rank:.2f}.",
                 random[0],
             ),
