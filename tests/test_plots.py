@@ -181,7 +181,7 @@ def test_columns_are_stacked_two_by_two_and_what_is_below_them_comes_last():
     assert colors_at(picture, third) == corners
     stacked = plots.two_columns(picture)
     # the first two columns of both rows, then the third
-    places = [(x, y) for y in (1 / 8, 3 / 8) for x in (0.25, 0.75)] + [(0.25, 5 / 8), (0.25, 7 / 8)]
+    places = [(x, y) for y in (0.13, 0.36) for x in (0.25, 0.75)] + [(0.25, 0.62), (0.25, 0.86)]
     assert colors_at(stacked, places) == [corners[i] for i in (0, 1, 3, 4, 2, 5)]
     assert stacked.width < 0.7 * picture.width
 
@@ -193,6 +193,15 @@ def test_a_colorbar_stays_below_the_columns():
     below = np.asarray(stacked.convert("L"))[-stacked.height // 12 :]
     assert (below < 100).mean() > 0.01
     assert (below > 250).mean() > 0.5
+
+
+def test_a_column_that_is_not_full_leaves_no_space():
+    images = [torch.zeros(1, 8, 8)] * 5
+    picture = Image.open(io.BytesIO(plots.jpeg(plots.image_panels(images, columns=3))))
+    stacked = np.asarray(plots.two_columns(picture).convert("L"))
+    # two rows of the first two columns and one of the third, which has no second
+    assert stacked.shape[0] < 0.85 * stacked.shape[1] / 2 * 4
+    assert (stacked[-90:-40, 30:150] < 10).all()
 
 
 @pytest.mark.parametrize("count", [1, 2])

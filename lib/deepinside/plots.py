@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure as Figure  # for those who call this module, too
 from matplotlib.patches import Rectangle
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from deepinside.class_score import ClassScore
@@ -33,6 +33,8 @@ COLORS = {
     name: [to_hex(plt.colormaps[name](x)) for x in np.linspace(0, 1, 9)]
     for name in ("magma", "RdBu_r")
 }
+# pixels between two rows of panels that are stacked for a phone
+_GAP = 12
 # inches that a colorbar with its label takes
 _COLORBAR = 0.55
 
@@ -69,19 +71,17 @@ def two_columns(picture: Image.Image) -> Image.Image | None:
         return None
     width, height = picture.size
     cuts, foot = [round(x * width) for x in layout["cuts"]], round(layout["foot"] * height)
-    side_by_side = [cuts[i : i + 3] for i in range(0, len(cuts) - 1, 2)]
-    rows = [picture.crop((edges[0], 0, edges[-1], foot)) for edges in side_by_side]
-    rest = picture.crop((0, foot, width, height))
-    edges = ImageOps.invert(rest.convert("L")).point(lambda value: 255 * (value > 9)).getbbox()
-    narrow = max(row.width for row in rows)
-    if edges:
-        rest = rest.crop((edges[0], 0, edges[2], rest.height))
-        rows.append(rest.resize((narrow, round(rest.height * narrow / rest.width))))
-    stacked = Image.new("RGB", (narrow, sum(row.height for row in rows)), "white")
+    pairs = [cuts[i : i + 3] for i in range(0, len(cuts) - 1, 2)]
+    rows = [_without_edge(picture.crop((ends[0], 0, ends[-1], foot))) for ends in pairs]
+    narrow = max(ends[-1] - ends[0] for ends in pairs)
+    below = _without_edge(picture.crop((0, foot, width, height)), sides=True)
+    below.thumbnail((narrow, height))
+    stacked = Image.new("RGB", (narrow, sum(row.height + _GAP for row in (*rows, below))), "white")
     top = 0
     for row in rows:
         stacked.paste(row, (0, top))
-        top += row.height
+        top += row.height + _GAP
+    stacked.paste(below, ((narrow - below.width) // 2, top))
     return stacked
 
 
@@ -376,6 +376,13 @@ def _layout(figure: Figure) -> dict:
     ]
     between = [(right + left) / 2 for (_, right), (left, _) in itertools.pairwise(ends)]
     return {"cuts": [0, *between, 1], "foot": 1 - lowest / figure.bbox.height}
+
+
+def _without_edge(picture: Image.Image, *, sides: bool = False) -> Image.Image:
+    """Return a picture without the white at its lower end, and at its sides if asked."""
+    drawn = Image.fromarray(np.asarray(picture.convert("RGB")).min(2) < 230).getbbox()
+    left, _, right, low = drawn or (0, 0, picture.width, 1)
+    return picture.crop((left, 0, right, low) if sides else (0, 0, picture.width, low))
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:
