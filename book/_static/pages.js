@@ -71,13 +71,8 @@ function remember(value) {
 
 function offerAllCode() {
   const folded = document.querySelectorAll("details.code");
-  const buttons = document.querySelector(".article-header-buttons");
-  if (!folded.length || !buttons) return;
-  const label = "Always show code";
-  const button = make("button", {
-    type: "button", class: "btn btn-sm pst-navbar-icon code-button", title: label,
-    "aria-label": label, "data-bs-placement": "bottom", "data-bs-toggle": "tooltip",
-  }, make("i", { class: "fas fa-code", "aria-hidden": "true" }));
+  const button = document.querySelector(".btn-code");
+  if (!button) return;
   const show = (shown) => {
     for (const code of folded) code.open = shown;
     document.documentElement.dataset.code = shown ? SHOWN : "folded";
@@ -89,7 +84,6 @@ function offerAllCode() {
     show(shown);
     remember(document.documentElement.dataset.code);
   });
-  buttons.prepend(button); // at this end it moves no other
 }
 
 // A tap on a figure shows its picture as large as the window allows, a second one larger still.

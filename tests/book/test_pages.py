@@ -63,7 +63,8 @@ ON_SCREEN_ONLY = (
 ICONS_NOT_DRAWN = """() => [...document.querySelectorAll("*")].flatMap((element) =>
     ["::before", "::after"].filter((part) => {
         const style = getComputedStyle(element, part);
-        const icon = element.matches(".fas, .fab, .fa-solid, .admonition-title, a.download");
+        const title = element.matches(".admonition-title") && part === "::after";
+        const icon = title || element.matches(".fas, .fab, .fa-solid, a.download");
         if (style.content === "none" || !icon) return style.fontFamily.includes("Awesome") &&
             style.content !== "none";
         return style.content !== '""' || !style.maskImage.startsWith("url(");
@@ -412,8 +413,9 @@ def test_no_sheet_is_empty_wherever_the_text_ends(visit):
 
 def test_printed_page_holds_the_text_and_nothing_to_click(visit):
     opened = visit("book/saliency.html", color_scheme="dark")
-    shown = "names => names.filter((name) => document.querySelector(name).checkVisibility())"
-    opened.page.hover(".cell_input")
+    shown = """names => names.filter((name) =>
+        [...document.querySelectorAll(name)].some((element) => element.checkVisibility()))"""
+    opened.page.hover(".cell_input:not(:has(details))")
     assert "button.copybtn" in opened.page.evaluate(shown, ON_SCREEN_ONLY)
     opened.page.emulate_media(media="print")
     assert opened.page.evaluate(shown, ON_SCREEN_ONLY) == []

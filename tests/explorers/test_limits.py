@@ -66,7 +66,7 @@ def test_maps_and_numbers_are_those_of_both_networks(answer, network, fitted, co
         assert f"tiger cat, by the rule {shown}" in panel.alt
 
     probability = new_scores.softmax(0)[says].item()
-    name, told = found.numbers["second network says"].rsplit(" (", 1)
+    name, told = found.numbers["randomized network says"].rsplit(" (", 1)
     assert name == network.class_names[says]
     assert float(told.removesuffix(")")) == pytest.approx(probability, abs=0.0051)
     assert float(found.numbers[SIMILARITY]) == pytest.approx(similarity(*maps), abs=0.011)
@@ -78,7 +78,7 @@ def test_nothing_random_is_the_trained_network(answer):
     found = answer(layers=0)
     assert torch.equal(found.panels[0].image, found.panels[1].image)
     assert found.numbers[SIMILARITY] == "1.00"
-    assert found.numbers["second network says"].startswith("tiger cat (")
+    assert found.numbers["randomized network says"].startswith("tiger cat (")
 
 
 def test_half_a_layer_of_the_slider_is_a_whole_one(answer):

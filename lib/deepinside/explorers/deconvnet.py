@@ -38,14 +38,14 @@ def deconvnet_explorer(network: Network) -> Explorer:
         title = photo_title(state["photo"])
         alt = (
             f"{title}: from {state['layer']} by the rule {rule}, "
-            f"correlation {likeness:.1f} with the photo."
+            f"correlation {likeness:z.2f} with the photo."
         )
         panels = [
             Panel("photo", f"The photo, cropped: {title}.", image),
             Panel("signal, gray is zero", alt, 0.5 + 0.5 * signal / end, grainy=True),
         ]
         numbers = {
-            "correlation with the photo": f"{likeness:.2f}",
+            "correlation with the photo": f"{likeness:z.2f}",
             "norm, over that of the gradient's signal": f"{norm:.3g}",
         }
         return Answer(panels, numbers)

@@ -54,7 +54,7 @@ def limits_explorer(network: Network) -> Explorer:
         ]
         numbers = {
             "similarity of the two maps": f"{rank:.2f}",
-            "second network says": f"{says.name} ({says.probability:.2f})",
+            "randomized network says": f"{says.name} ({says.probability:.2f})",
         }
         return Answer(panels, numbers)
 

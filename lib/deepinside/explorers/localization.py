@@ -168,14 +168,22 @@ def _component_panel(
     share = f"{mask.double().mean():.1%}"
     alt = f"{photo_title(photo)}: nothing found."
     if found:
-        x0, y0, x1, y1 = found.box
         alt = (
             f"{photo_title(photo)}, darkened but for the component, {share} of the photo. Its box "
-            f"goes from {x0 / width:.0%} to {x1 / width:.0%} of the width "
-            f"and from {y0 / height:.0%} to {y1 / height:.0%} of the height."
+            f"goes {_extent(found.box, height, width)}."
         )
+    for label, box in drawn.items():
+        alt += f" The box {label} goes {_extent(box, height, width)}."
     boxes = ({"found": found.box} if found else {}) | drawn
     return Panel("component and box", alt, image, mask, boxes), share
+
+
+def _extent(box: Box, height: int, width: int) -> str:
+    x0, y0, x1, y1 = box
+    return (
+        f"from {x0 / width:.0%} to {x1 / width:.0%} of the width "
+        f"and from {y0 / height:.0%} to {y1 / height:.0%} of the height"
+    )
 
 
 def _fingerprint(photo: Tensor) -> int:
