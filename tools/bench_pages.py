@@ -28,6 +28,8 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+ARRIVED = """performance.getEntriesByType('resource').some(
+  ({ name, responseEnd }) => name.includes('/_static/explorers/') && responseEnd)"""
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
@@ -49,7 +51,7 @@ def measured(browser: Browser, address: str) -> tuple[float, int, int, float]:
     explorer = page.locator(".explorer").first
     if explorer.count():
         explorer.scroll_into_view_if_needed()
-        page.wait_for_function("document.querySelector('.explorer .dx button')", timeout=120_000)
+        page.wait_for_function(ARRIVED, timeout=120_000)
         page.wait_for_timeout(1000)
     found = painted, first, sum(received), page.evaluate("moved")
     context.close()
