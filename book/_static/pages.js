@@ -118,7 +118,15 @@ function enlarge(link) {
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "Escape") dialog.close(); // Chromium does not when the picture was tapped
   });
-  dialog.addEventListener("close", () => dialog.remove());
+  // on a phone Back closes what lies above the page, and does not leave it
+  const back = () => dialog.close();
+  history.pushState({ enlarged: true }, "");
+  window.addEventListener("popstate", back, { once: true });
+  dialog.addEventListener("close", () => {
+    window.removeEventListener("popstate", back);
+    dialog.remove();
+    if (history.state?.enlarged) history.back();
+  });
   document.body.append(dialog);
   link.focus(); // to which the browser returns the focus; Safari does not focus what is clicked
   dialog.showModal();

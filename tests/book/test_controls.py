@@ -333,6 +333,26 @@ def test_an_enlarged_figure_is_closed_by_its_button_a_key_or_a_click_beside_it(v
         dialog.wait_for(state="detached")
 
 
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_back_closes_an_enlarged_figure_and_then_leaves_the_page(visit, scheme):
+    page = visit("book/notation.html", scheme=scheme).page
+    page.goto(page.url.replace("notation", "saliency"))
+    address, link = page.url, page.locator("a.enlarge").first
+    dialog = page.locator("dialog.enlarged")
+    link.click()
+    before = page.evaluate("scrollY")
+    page.go_back()
+    dialog.wait_for(state="detached")
+    assert page.url == address
+    link.click()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !history.state?.enlarged")
+    assert dialog.count() == 0
+    assert page.evaluate("scrollY") == before
+    page.go_back()
+    page.wait_for_url("**/notation.html")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_enlarged_figure_is_accessible_and_keeps_its_colors(visit, scheme):
     opened = visit(CHAPTER, color_scheme=scheme)
