@@ -228,6 +228,7 @@ def graded(tmp_path_factory, tasks):
         ("forks.ipynb", "1", "2", ""),
         ("pictures.ipynb", "1", "2", ""),
         ("secrets.ipynb", "1", "2", ""),
+        ("babbles.ipynb", "1", "2", ""),
         ("closes.ipynb", "1", "2", "cell 3: the process ended, exit status 134"),
         ("quits.ipynb", "1", "2", ""),
         ("waits.ipynb", "1", "2", ""),
@@ -245,13 +246,6 @@ def test_points_and_remarks(graded, file, twice, half, remark):
     assert (row["twice"], row["half-of-it"], row["remarks"]) == (twice, half, remark)
     assert row["points"] == str(int(twice) + int(half))
     assert (row["notebook"], row["of"], row["shout"]) == ("numbers", "3", "")
-
-
-def test_what_a_notebook_writes_into_its_own_kernels_sockets_costs_no_points(graded):
-    row = rows_of(graded / "grades.csv")["babbles.ipynb"]
-    assert (row["twice"], row["half-of-it"], row["points"]) == ("1", "2", "3")
-    # whether the kernel gets over it depends on which of its sockets are hit
-    assert row["remarks"] in ("", "cell 3: did not end within 2 s")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,13 @@ KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 # how many seconds after it was interrupted a cell is ended from outside
 _GRACE = 5.0
 
+# the kernel's own sockets come behind the descriptors that a notebook may write to by accident
+_LAUNCH = (
+    "import os; null = os.open(os.devnull, os.O_RDWR); "
+    "[os.dup2(null, place, inheritable=False) for place in range(null + 1, 64)]; "
+    "from ipykernel import kernelapp; kernelapp.launch_new_instance()"
+)
+
 Execute = Callable[[str, float], Awaitable[dict]]
 
 
@@ -219,7 +226,7 @@ def _manager(scratch: Path, memory: int) -> AsyncKernelManager:
     (scratch / "submission").mkdir()
     kernel = [
         *limited(memory), *(confined(scratch) if can_confine() else ()),
-        sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}",
+        sys.executable, "-P", "-c", _LAUNCH, "-f", "{connection_file}",
         "--IPKernelApp.capture_fd_output=False", "--HistoryManager.enabled=False",
         "--InteractiveShell.cache_size=0", "--InteractiveShell.xmode=Minimal",
     ]  # fmt: skip
