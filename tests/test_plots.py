@@ -172,6 +172,20 @@ def colors_at(picture, places):
     return [tuple(round(value / 255) for value in color) for color in found]
 
 
+def test_a_saved_figure_keeps_its_layout():
+    titles = ["first", "second"]
+    made = [plots.map_panels([torch.eye(9)] * 2, titles, unit="magnitude") for _ in range(2)]
+    plain = io.BytesIO()
+    made[0].savefig(plain, format="png")
+    plots.jpeg(made[1])
+    places = [[axis.get_position().bounds for axis in figure.axes] for figure in made]
+    assert places[1] == places[0]
+    assert made[1].get_layout_engine().colorbar_gridspec == (
+        made[0].get_layout_engine().colorbar_gridspec
+    )
+    assert type(made[1].get_layout_engine()) is type(made[0].get_layout_engine())
+
+
 def test_columns_are_stacked_two_by_two_and_what_is_below_them_comes_last():
     corners = [(r, g, b) for r in (0, 1) for g in (0, 1) for b in (0, 1)][1:7]
     images = [torch.tensor(color).float()[:, None, None].expand(3, 8, 8) for color in corners]

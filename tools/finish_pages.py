@@ -43,6 +43,7 @@ def arrange(_: Sphinx, tree: nodes.document) -> None:
         while "cell_output" not in view.parent["classes"]:
             view = view.parent
         view.parent.children = [view]
+        view["ids"] = ["fig-explorer"]  # by which it is numbered as a figure
     for cell in tree.findall(nodes.container):
         lines = len(cell.astext().splitlines())
         if "cell_input" in cell["classes"] and lines > LONG:

@@ -53,9 +53,11 @@ class Panels(Figure):
 
 def jpeg(figure: Figure) -> bytes:
     """Return a figure as a JPEG file's content; its comment tells where its columns are."""
-    file = io.BytesIO()
+    file, engine = io.BytesIO(), figure.get_layout_engine()
     comment = json.dumps(_layout(figure))
+    figure.set_layout_engine("none")  # laid out again, its panels would move
     figure.savefig(file, format="jpeg", pil_kwargs=_JPEG | {"comment": comment})
+    figure.set_layout_engine(engine)
     return file.getvalue()
 
 
