@@ -46,10 +46,11 @@
       const model = { get: (trait) => traits[trait], on() {}, off() {}, send() {} };
       const page = {
         link: (state) => stateInAddress.write(name, state),
-        listen: (take) => {
-          waking.set(name, { take });
-          const asked = stateInAddress.read();
-          if (asked?.name === name) take(asked.state);
+        leave: () => stateInAddress.leave(),
+        listen: (face) => {
+          waking.set(name, face);
+          const asked = stateInAddress.asked();
+          if (asked?.name === name) face.take(asked.state);
         },
       };
       render({ model, el: place, page });
@@ -59,15 +60,25 @@
     }
   }
 
+  const placeOf = (asked) =>
+    asked && document.querySelector(`.explorer[data-name="${CSS.escape(asked.name)}"]`);
+
   // sets the explorer that the address names to the state that it holds
   function follow() {
-    const asked = stateInAddress.read();
-    const place = asked && document.querySelector(`.explorer[data-name="${CSS.escape(asked.name)}"]`);
+    const asked = stateInAddress.asked();
+    const place = placeOf(asked);
     if (!place) return;
     const { take } = waking.get(asked.name) ?? {};
     if (take) take(asked.state);
     else wake(place);
-    place.scrollIntoView();
+    if (stateInAddress.read()) place.scrollIntoView();
+  }
+
+  // a link to a state on this page: to what is in the bar already it changes no address
+  function leaveBy({ href }) {
+    const asked = stateInAddress.read(href);
+    if (href === location.href) follow();
+    else if (placeOf(asked)) stateInAddress.keep(asked.name, waking.get(asked.name)?.current?.() ?? {});
   }
 
   function start() {
@@ -87,9 +98,9 @@
       }
     }
     addEventListener("hashchange", follow);
-    // a link to what is in the bar already changes no address
     addEventListener("click", ({ target }) => {
-      if (target.closest?.("a[href]")?.href === location.href) follow();
+      const link = target.closest?.("a[href]");
+      if (link) leaveBy(link);
     });
     follow();
   }

@@ -15,4 +15,23 @@ window.stateInAddress = {
     history.replaceState(history.state, "", address);
     return address.href;
   },
+
+  // for Back: what is set when a link within the page is followed goes with what it is followed from
+  keep(name, state) {
+    history.replaceState({ ...history.state, set: { name, state } }, "");
+  },
+
+  // the state that is to be set when this place in the history is reached
+  asked() {
+    return this.read() ?? history.state?.set;
+  },
+
+  // neither the address nor the history holds a state that was left
+  leave() {
+    if (!this.asked()) return;
+    const address = new URL(location.href);
+    if (this.read()) address.hash = "";
+    const { set, ...rest } = history.state ?? {};
+    history.replaceState(rest, "", address);
+  },
 };

@@ -297,6 +297,19 @@ def test_pictures_and_each_control_are_seen_together_on_a_phone(visit, chapter):
             assert box["y"] + box["height"] <= control["y"]
 
 
+@each_explorer
+def test_what_is_kept_leaves_room_for_the_controls_on_a_phone(visit, chapter):
+    page = opened(visit, chapter, size=pages.PHONE).page
+    page.get_by_role("button", name="Keep beside").click()
+    page.locator(".dx-tools").evaluate("part => part.scrollIntoView({ block: 'end' })")
+    view = page.locator(".dx-view")
+    assert page.locator(".dx-kept .dx-stack").count() == page.locator(".dx-stack").count() / 2
+    assert view.evaluate("part => part.scrollHeight <= part.clientHeight")
+    box = view.bounding_box()
+    assert 0 <= box["y"]
+    assert box["y"] + box["height"] < 0.65 * pages.PHONE[1]
+
+
 def test_nothing_moves_for_a_reader_who_wants_no_motion(visit):
     page = opened(visit, "saliency").page
     moving = "getComputedStyle(document.querySelector('.dx-shown')).transitionDuration"

@@ -1,6 +1,7 @@
 """The first view as HTML, and ``widget.js`` taking it over on a page of its own."""
 
 import json
+import re
 from pathlib import Path
 
 import pages
@@ -161,9 +162,8 @@ SEEN = """(dx) => {
 }"""
 
 
-def test_first_view_has_the_elements_that_the_widget_makes(browser, explorer):
-    """Taken over or made anew, both are one thing."""
-    page = browser.new_page()
+def both(page, explorer):
+    """Return what is seen of the first view, and of a widget below it."""
     page.set_content(f"<body>{first_view(explorer.spec, explorer.grid)}")
     written = page.locator(".dx").evaluate(SEEN)
     parts = {name: getattr(explorer, name) for name in ("spec", "grid", "_esm")}
@@ -173,11 +173,68 @@ def test_first_view_has_the_elements_that_the_widget_makes(browser, explorer):
           const { default: { render } } = await import(url);
           const el = document.body.appendChild(document.createElement('div'));
           const model = { get: (name) => parts[name], on() {}, off() {}, send() {} };
-          render({ model, el, page: { link: () => '', listen() {} } });
+          render({ model, el, page: { link: () => '', leave() {}, listen() {} } });
         }""",
         parts,
     )
-    assert page.locator(".dx").nth(1).evaluate(SEEN) == written
+    return written, page.locator(".dx").nth(1).evaluate(SEEN)
+
+
+def test_first_view_has_the_elements_that_the_widget_makes(browser, explorer):
+    """Taken over or made anew, both are one thing."""
+    page = browser.new_page()
+    written, made = both(page, explorer)
+    assert made == written
+    page.close()
+
+
+def test_curve_that_diverged_is_the_word_and_no_axes(browser):
+    score = Control("step", "Step size", (0.1, 0.3))
+
+    def diverged(states):
+        panels = [Panel("p", "gray", torch.full((1, 8, 8), 0.5), frames=2)]
+        curve = Curve("score", 100, [0.373, float("nan"), float("nan")])
+        return [Answer(panels, {"score": "diverged"}, curve) for _ in states]
+
+    explorer = Explorer("Diverged", [score], diverged)
+    page = browser.new_page()
+    written, made = both(page, explorer)
+    assert made == written
+    drawing = page.locator(".dx-curve svg").first
+    assert drawing.locator("*").count() == 1
+    assert drawing.locator("text").text_content() == "diverged"
+    assert drawing.get_attribute("aria-label") == "No curve: the image diverged."
+    page.get_by_role("button", name="Play").nth(1).click()
+    assert page.locator("circle").count() == 0
+    page.close()
+
+
+# of all that is seen of an explorer, where it begins and how wide it is
+SEEN_AT = """() => [...document.querySelectorAll('.dx *')].map((part) => {
+  const { left, top, width } = part.getBoundingClientRect();
+  const seen = part.checkVisibility({ visibilityProperty: true });
+  return seen && [part.outerHTML.slice(0, 60), left, top, width];
+})"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_moves_for_what_arrives_later(browser, explorer, width):
+    """A page is painted while its HTML arrives: what is there stands where it will stand."""
+    page = browser.new_page(viewport={"width": width, "height": WIDTHS[width]})
+    html = f"<!doctype html><style>{explorer._css}</style>"
+    html += first_view(explorer.spec, explorer.grid)
+    page.set_content(html)
+    whole = page.evaluate(SEEN_AT)
+    ends = [end.end() for end in re.finditer("</(?:div|figure|p|button)>", html)]
+    assert len(ends) > 20
+    seen = 0
+    for end in ends:
+        page.set_content(html[:end])
+        for now, then in zip(page.evaluate(SEEN_AT), whole, strict=False):
+            if now:
+                seen += 1
+                assert now[1:] == pytest.approx(then[1:], abs=0.5), now[0]
+    assert seen > 500
     page.close()
 
 
@@ -245,6 +302,13 @@ def test_data_is_asked_for_when_the_explorer_comes_near(opened):
     seen.awake()
 
 
+def wait_for_number(seen, number):
+    seen.page.wait_for_function(
+        "number => document.querySelector('.dx-numbers strong').textContent === number",
+        arg=number,
+    )
+
+
 def test_an_address_opens_the_page_at_the_explorer_in_its_state(opened):
     seen = opened()
     seen.go("far.html#tried?photo=cat&dim=1&kind=striped&width=4")
@@ -254,33 +318,85 @@ def test_an_address_opens_the_page_at_the_explorer_in_its_state(opened):
     assert abs(seen.page.locator(".dx").bounding_box()["y"]) < 2
     # the same page in another state
     seen.page.evaluate("location.hash = 'tried?dim=0.001'")
-    seen.page.wait_for_function(
-        "() => document.querySelector('.dx-numbers strong').textContent === '0.001'"
-    )
+    wait_for_number(seen, "0.001")
     assert seen.numbers() == ["0.001", 'a "dog" & co']
     seen.page.go_back()
-    seen.page.wait_for_function(
-        "() => document.querySelector('.dx-numbers strong').textContent === '1'"
-    )
+    wait_for_number(seen, "1")
 
 
 def test_what_an_address_names_that_is_not_there_is_told(opened):
     seen = opened()
-    seen.go("near.html#tried?dim=0.3&photo=cat&color=red")
+    seen.go("near.html#tried?dim=0.3&photo=cat&color=red&over=17")
     assert seen.numbers() == ["0.25", "cat"]
-    assert seen.status() == "Not known here: dim 0.3, color red."
+    assert seen.status() == "Not known here: dim 0.3, color red, over 17."
 
 
-def test_a_link_sets_the_state_also_when_the_bar_holds_it_already(opened):
+def test_back_restores_what_was_set_before_a_link_within_the_page(opened):
+    seen = opened()
+    seen.go()
+    seen.page.get_by_label("Brightness").press("Home")
+    over = seen.page.get_by_label("Map over the photo")
+    over.press("ArrowRight")
+    set_by_hand = seen.numbers(), "5 %"
+    address = seen.page.url
+    seen.page.get_by_text("a link").click()
+    wait_for_number(seen, "1")
+    assert over.get_attribute("aria-valuetext") == "0 %"
+    seen.page.go_back()
+    wait_for_number(seen, "0.001")
+    assert seen.page.url == address
+    assert (seen.numbers(), over.get_attribute("aria-valuetext")) == set_by_hand
+    seen.page.go_forward()
+    wait_for_number(seen, "1")
+    # what was restored is left, as an address is, when a control moves
+    seen.page.go_back()
+    wait_for_number(seen, "0.001")
+    seen.page.get_by_label("Brightness").press("End")
+    seen.page.reload()
+    seen.awake()
+    assert seen.numbers() != ["0.001", 'a "dog" & co']
+
+
+def test_an_address_keeps_no_state_that_was_left(opened):
+    seen = opened()
+    seen.go()
+    bare = seen.page.url
+    seen.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    leaves = [
+        lambda: seen.page.get_by_label("Brightness").press("Home"),
+        lambda: seen.page.get_by_label("Kind").select_option("1"),
+        lambda: seen.page.get_by_label("Map over the photo").press("End"),
+        lambda: seen.page.get_by_role("button", name="Reset").click(),
+    ]
+    for leave in leaves:
+        seen.page.get_by_role("button", name="Copy link").click()
+        assert seen.page.url.startswith(f"{bare}#tried?")
+        leave()
+        assert seen.page.url == bare
+        # nor is it to be copied any more
+        assert not seen.page.get_by_label("Link to this state").count()
+
+
+def test_a_link_sets_the_state_as_often_as_it_is_clicked(opened):
     seen = opened()
     seen.go()
     for _ in range(2):
         seen.page.get_by_text("a link").click()
-        seen.page.wait_for_function(
-            "() => document.querySelector('.dx-numbers strong').textContent === '1'"
-        )
+        wait_for_number(seen, "1")
         seen.page.get_by_label("Brightness").press("Home")
         assert seen.numbers() == ["0.001", "cat"]
+
+
+def test_a_link_leads_to_the_explorer_also_when_the_bar_holds_it_already(opened):
+    seen = opened()
+    seen.go()
+    for _ in range(2):
+        seen.page.get_by_text("a link").click()
+        wait_for_number(seen, "1")
+        seen.page.wait_for_function(
+            "() => Math.abs(document.querySelector('.dx').getBoundingClientRect().top) < 2"
+        )
+        seen.page.evaluate("scrollTo(0, 0)")
 
 
 def test_link_is_copied_and_leads_to_the_state(opened):
@@ -293,10 +409,13 @@ def test_link_is_copied_and_leads_to_the_state(opened):
     )
     history = seen.page.evaluate("history.length")
     seen.page.get_by_label("Brightness").press("End")
+    over = seen.page.get_by_label("Map over the photo")
+    for _ in range(3):
+        over.press("ArrowRight")
     seen.page.get_by_role("button", name="Copy link").click()
     seen.page.wait_for_function("() => window.copied")
     copied = seen.page.evaluate("copied")
-    assert copied.endswith("near.html#tried?photo=a+%22dog%22+%26+co&kind=plain&dim=1")
+    assert copied.endswith("near.html#tried?photo=a+%22dog%22+%26+co&kind=plain&dim=1&over=15")
     assert seen.page.url == copied
     assert seen.page.evaluate("history.length") == history
     assert seen.status() == "The link is copied."
@@ -304,6 +423,7 @@ def test_link_is_copied_and_leads_to_the_state(opened):
     other.page.goto(copied)
     other.awake()
     assert other.numbers() == seen.numbers() == ["1", 'a "dog" & co']
+    assert other.page.locator("img.dx-over").evaluate("part => part.style.opacity") == "0.15"
 
 
 def test_link_stands_in_a_field_where_the_clipboard_is_refused(opened):
@@ -330,6 +450,10 @@ def test_reset_sets_everything_as_it_was(opened):
     assert seen.page.get_by_label("Width").is_disabled()
 
 
+AFTER_SETTINGS = "getComputedStyle(document.querySelector('.dx-settings'), '::after').content"
+SAYS_CONTROLS = '". On a screen, with JavaScript, controls here change this."'
+
+
 def test_without_scripts_there_are_pictures_numbers_and_settings_but_no_controls(opened):
     seen = opened(java_script_enabled=False)
     seen.page.goto(f"{seen.home}/near.html")
@@ -342,6 +466,12 @@ def test_without_scripts_there_are_pictures_numbers_and_settings_but_no_controls
     )
     assert not page.locator(".dx-controls").is_visible()
     assert not page.locator(".dx-tools").is_visible()
-    assert "JavaScript" in page.evaluate(
-        "getComputedStyle(document.querySelector('.dx-settings'), '::after').content"
-    )
+    assert page.evaluate(AFTER_SETTINGS) == SAYS_CONTROLS
+
+
+def test_on_paper_it_is_said_that_a_screen_has_controls(opened):
+    seen = opened()
+    seen.go()
+    assert seen.page.evaluate(AFTER_SETTINGS) == "none"
+    seen.page.emulate_media(media="print")
+    assert seen.page.evaluate(AFTER_SETTINGS) == SAYS_CONTROLS

@@ -11,16 +11,16 @@ from typing import Any
 
 # as in widget.js: a slider of its own that lays an answer's map over its photo
 _OVER = {
-    "name": "dx-over",
+    "name": "over",
     "label": "Map over the photo",
     "kind": "slider",
-    "values": range(21),
+    "values": range(0, 101, 5),
     "start": 0,
 }
 
 
 def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
-    """Return the first state of an explorer as HTML, which ``widget.css`` has to stand before.
+    """Return the first state of an explorer as HTML, before which ``widget.css`` has to stand.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
     places = {control["name"]: control["start"] for control in controls}
     off = {control["name"] for control in controls if not _takes_part(control, controls, places)}
     key = ",".join(str(0 if name in off else place) for name, place in places.items())
-    panels, numbers, *curve = _unpacked(grid["answers"][key], grid)
+    texts = grid["texts"]
+    panels, numbers, *curve = grid["answers"][key]
     prefix = "dx-" + re.sub(r"[^a-z0-9]+", "-", spec["title"].lower())
     has_map = any(_has_map(packed[0]) for packed in grid["answers"].values())
     sliders = [control for control in controls if control["kind"] == "slider"]
@@ -46,13 +47,15 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         for control in controls
         if control["name"] not in off
     )
-    plays = any(frames > 1 for *_, frames in panels)
+    still = all(frames == 1 for *_, frames in panels)
     parts = [
         _tag(
             "div",
-            _tag("div", *(_panel(panel, spec["colors"]) for panel in panels), name="shown"),
+            f'<div class="dx-shown" style="--dx-panels: {len(panels)}">',
+            *(_panel(panel, grid, spec["colors"]) for panel in panels),
+            "</div>",
             _tag("p", name="under"),
-            _tag("div", *(_number(*pair) for pair in numbers), name="numbers"),
+            _tag("div", *(_number(texts[i], texts[k]) for i, k in numbers), name="numbers"),
             name="view",
         ),
         _tag("div", escape(settings), name="settings"),
@@ -61,10 +64,10 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
             *(_control(control, prefix, control["name"] in off) for control in ordered),
             name="controls",
         ),
-        *(_curve(*each) for each in curve),
+        *(_curve(texts[title], steps, values) for title, steps, values in curve),
         _tag(
             "div",
-            _button("play", "Play", "" if plays else "hidden"),
+            _button("play", "Play", hidden=still),
             _button("keep", "Keep beside"),
             _button("reset", "Reset"),
             _button("link", "Copy link"),
@@ -88,66 +91,41 @@ def _takes_part(control: dict, controls: Iterable[dict], places: dict[str, int])
     return other["values"][places[name]] == value
 
 
-def _unpacked(packed: list, grid: dict[str, Any]) -> list:
-    """Return an answer with the texts and pictures in place of where they are."""
-    texts, pictures = grid["texts"], grid["pictures"]
-    panels, numbers, *curve = packed
-    return [
-        [
-            [
-                texts[title],
-                texts[alt],
-                size,
-                pictures[picture],
-                "" if mask < 0 else pictures[mask],
-                [[texts[label], corners] for label, *corners in boxes],
-                [texts[text] for text in scale],
-                aspect,
-                frames,
-            ]
-            for title, alt, size, picture, mask, boxes, scale, aspect, frames in panels
-        ],
-        [[texts[text] for text in pair] for pair in numbers],
-        *([texts[title], steps, values] for title, steps, values in curve),
-    ]
-
-
 def _has_map(panels: list) -> bool:
     """Say whether a map and a photo of one shape are among an answer's panels."""
     maps = [panel[7] for panel in panels if panel[6]]
     return any(panel[7] == maps[0] for panel in panels if maps and not panel[6])
 
 
-def _panel(panel: list, colors: dict[str, list[str]]) -> str:
+def _panel(panel: list, grid: dict[str, Any], colors: dict[str, list[str]]) -> str:
     title, alt, (height, width), picture, mask, boxes, scale, (tall, wide), frames = panel
+    texts, pictures = [escape(text) for text in grid["texts"]], grid["pictures"]
     film = f' style="width: {100 * frames}%; left: {-100 * (frames - 1)}%"' if frames > 1 else ""
     small = " dx-small" if width <= 64 else ""
     drawn, below = [], []
-    for i, (label, corners) in enumerate(boxes):
-        x0, y0, x1, y1 = corners
+    for i, (label, x0, y0, x1, y1) in enumerate(boxes):
         place = "".join(
             f' {name}="{_plain(value)}"'
             for name, value in (("x", x0), ("y", y0), ("width", x1 - x0), ("height", y1 - y0))
         )
         dashed = " dx-dashed" if i else ""
         drawn.append(f'<rect{place} class="dx-edge"/><rect{place} class="dx-box{dashed}"/>')
-        below.append(f'<span><i class="{dashed.strip()}"></i>{escape(label)}</span>')
+        below.append(f'<span><i class="{dashed.strip()}"></i>{texts[label]}</span>')
     if scale:
-        name, low, high = scale
+        name, low, high = (texts[text] for text in scale)
         below.append(
-            f'<div class="dx-scale"><span>{escape(low)}</span><i aria-hidden="true" '
+            f'<div class="dx-scale"><span>{low}</span><i aria-hidden="true" '
             f'data-colors="{name}" '
             f'style="background: linear-gradient(to right, {", ".join(colors[name])})"></i>'
-            f"<span>{escape(high)}</span></div>"
+            f"<span>{high}</span></div>"
         )
-    shade = f'<img class="dx-shade" alt="" src="{mask}">' if mask else ""
+    shade = f'<img class="dx-shade" alt="" src="{pictures[mask]}">' if mask >= 0 else ""
     return (
         f'<figure style="--dx-ratio: {_plain(round(wide / tall, 3))}">'
-        f"<figcaption>{escape(title)}</figcaption>"
         f'<div class="dx-stack{small}" style="aspect-ratio: {wide} / {tall}">'
-        f'<img alt="{escape(alt)}" src="{picture}"{film}>{shade}'
+        f'<img alt="{texts[alt]}" src="{pictures[picture]}"{film}>{shade}'
         f'<svg aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 {width} {height}">'
-        f"{''.join(drawn)}</svg></div>"
+        f"{''.join(drawn)}</svg></div><figcaption>{texts[title]}</figcaption>"
         f'<div class="dx-key">{"".join(below)}</div></figure>'
     )
 
@@ -187,7 +165,21 @@ def _control(control: dict, prefix: str, off: bool) -> str:
 def _curve(title: str, steps: int, values: list[float | None]) -> str:
     width, height, left, top, bottom = 256, 200, 40, 10, 32
     known = [value for value in values if value is not None]
-    low, high = min(0, *known, 0), max(0.001, *known, 0)
+
+    def label(x: float, y: float | str, text: str, anchor: str = "start") -> str:
+        return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
+
+    def figure(words: str, *drawn: str) -> str:
+        return (
+            f'<figure class="dx-curve"><svg viewBox="0 0 {width} {height}" role="img" '
+            f'aria-label="{words}">{"".join(drawn)}</svg>'
+            f"<figcaption>{escape(title)}</figcaption></figure>"
+        )
+
+    if len(known) < 2:
+        word = label(width // 2, height // 2, "diverged", "middle")
+        return figure("No curve: the image diverged.", word)
+    low, high = min(0, *known), max(0.001, *known)
 
     def x(i: int) -> str:
         return f"{left + (width - left - 8) * i / (len(values) - 1):.1f}"
@@ -195,36 +187,26 @@ def _curve(title: str, steps: int, values: list[float | None]) -> str:
     def y(value: float) -> str:
         return f"{top + (height - top - bottom) * (high - value) / (high - low):.1f}"
 
-    def label(x: float, y: float | str, text: str, end: bool = False) -> str:
-        anchor = ' text-anchor="end"' if end else ""
-        return f'<text x="{x}" y="{y}"{anchor}>{text}</text>'
-
-    words = "No curve: the image diverged."
-    if known:
-        words = (
-            f"A curve from {_plain(known[0])} at step 0 to {_plain(known[-1])}; "
-            f"lowest {_plain(min(known))}, highest {_plain(max(known))}."
-        )
+    words = (
+        f"A curve from {_plain(known[0])} at step 0 to {_plain(known[-1])}; "
+        f"lowest {_plain(min(known))}, highest {_plain(max(known))}."
+    )
     drawn = [
         f'<line x1="{left}" x2="{width - 8}" y1="{y(0)}" y2="{y(0)}"/>',
         f'<line x1="{left}" x2="{left}" y1="{top}" y2="{height - bottom}"/>',
-        label(left - 4, top + 8, _plain(high), True),
-        label(left - 4, _plain(float(y(0)) + 4), "0", True),
+        label(left - 4, top + 8, _plain(high), "end"),
+        label(left - 4, _plain(float(y(0)) + 4), "0", "end"),
         label(left, height - bottom + 16, "step 0"),
-        label(width - 8, height - bottom + 16, str(steps), True),
+        label(width - 8, height - bottom + 16, str(steps), "end"),
     ]
     if low < 0 and float(y(low)) - float(y(0)) > 12:
-        drawn.append(label(left - 4, y(low), _plain(low), True))
+        drawn.append(label(left - 4, y(low), _plain(low), "end"))
     points = " ".join(f"{x(i)},{y(v)}" for i, v in enumerate(values) if v is not None)
-    return (
-        f'<figure class="dx-curve"><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{"".join(drawn)}'
-        f'<polyline points="{points}"/></svg></figure>'
-    )
+    return figure(words, *drawn, f'<polyline points="{points}"/>')
 
 
-def _button(name: str, text: str, hidden: str = "") -> str:
-    return f'<button type="button" class="dx-{name}" {hidden}>{text}</button>'
+def _button(name: str, text: str, *, hidden: bool = False) -> str:
+    return f'<button type="button" class="dx-{name}"{" hidden" if hidden else ""}>{text}</button>'
 
 
 def _tag(kind: str, *children: str, name: str) -> str:

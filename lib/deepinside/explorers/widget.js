@@ -80,7 +80,7 @@ function picturePanel(panel, colors, reuse) {
   const [height, width] = panel.size;
   const [tall, wide] = panel.aspect;
   const figure = reuse ?? emptyPanel();
-  const [caption, stack, below] = figure.children;
+  const [stack, caption, below] = figure.children;
   const [image, drawing] = [stack.firstElementChild, stack.lastElementChild];
   caption.textContent = panel.title;
   figure.style.setProperty("--dx-ratio", Number((wide / tall).toFixed(3)));
@@ -109,7 +109,7 @@ function picturePanel(panel, colors, reuse) {
 function emptyPanel() {
   const drawing = vector("svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
   const stack = element("div", { className: "dx-stack" }, element("img"), drawing);
-  return element("figure", {}, element("figcaption"), stack, element("div", { className: "dx-key" }));
+  return element("figure", {}, stack, element("figcaption"), element("div", { className: "dx-key" }));
 }
 
 function showFrame(image, { frames }, frame) {
@@ -127,26 +127,30 @@ function scaleBar([name, low, high], colors) {
 function curvePanel(curve) {
   const [width, height, left, top, bottom] = [256, 200, 40, 10, 32];
   const known = curve.values.filter((value) => value !== null);
+  const drawing = vector("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  const figure = element("figure", { className: "dx-curve" }, drawing, element("figcaption", {}, curve.title));
+  const label = (x, y, text, anchor = "start") => vector("text", { x, y, "text-anchor": anchor }, text);
+  if (known.length < 2) {
+    drawing.setAttribute("aria-label", "No curve: the image diverged.");
+    drawing.append(label(width / 2, height / 2, "diverged", "middle"));
+    return { figure, mark() {} };
+  }
   const [low, high] = [Math.min(0, ...known), Math.max(0.001, ...known)];
   const x = (i) => (left + ((width - left - 8) * i) / (curve.values.length - 1)).toFixed(1);
   const y = (v) => (top + ((height - top - bottom) * (high - v)) / (high - low)).toFixed(1);
-  const words = known.length
-    ? `A curve from ${known[0]} at step 0 to ${known.at(-1)}; lowest ${Math.min(...known)}, highest ${Math.max(...known)}.`
-    : "No curve: the image diverged.";
-  const drawing = vector("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
-  const label = (x, y, text, end) => vector("text", { x, y, ...(end && { "text-anchor": "end" }) }, text);
+  const range = `lowest ${Math.min(...known)}, highest ${Math.max(...known)}`;
+  drawing.setAttribute("aria-label", `A curve from ${known[0]} at step 0 to ${known.at(-1)}; ${range}.`);
   drawing.append(
     vector("line", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }),
     vector("line", { x1: left, x2: left, y1: top, y2: height - bottom }),
-    label(left - 4, top + 8, Number(high.toPrecision(3)), true),
-    label(left - 4, Number(y(0)) + 4, "0", true),
+    label(left - 4, top + 8, Number(high.toPrecision(3)), "end"),
+    label(left - 4, Number(y(0)) + 4, "0", "end"),
     label(left, height - bottom + 16, "step 0"),
-    label(width - 8, height - bottom + 16, curve.steps, true),
+    label(width - 8, height - bottom + 16, curve.steps, "end"),
   );
-  if (low < 0 && y(low) - y(0) > 12) drawing.append(label(left - 4, y(low), Number(low.toPrecision(3)), true));
+  if (low < 0 && y(low) - y(0) > 12) drawing.append(label(left - 4, y(low), Number(low.toPrecision(3)), "end"));
   const points = curve.values.map((v, i) => (v === null ? "" : `${x(i)},${y(v)}`));
   drawing.append(vector("polyline", { points: points.filter(Boolean).join(" ") }));
-  const figure = element("figure", { className: "dx-curve" }, element("figcaption", {}, curve.title), drawing);
   return { figure, mark: (share) => markPoint(drawing, points[Math.round(share * (points.length - 1))]) };
 }
 
@@ -242,7 +246,9 @@ function makeControl({ name, label, kind, values, start }, prefix) {
   return element("div", { className: "dx-control" }, ...parts);
 }
 
-const OVER = { name: "dx-over", label: "Map over the photo", kind: "slider", values: Array(21), start: 0 };
+// a slider of its own, in percent, that lays an answer's map over its photo
+const PERCENT = Array.from({ length: 21 }, (_, i) => 5 * i);
+const OVER = { name: "over", label: "Map over the photo", kind: "slider", values: PERCENT, start: 0 };
 
 // what first_view.py writes, without what an answer fills in
 function skeleton({ title, controls }, hasMap, page, prefix) {
@@ -268,19 +274,21 @@ function skeleton({ title, controls }, hasMap, page, prefix) {
 }
 
 // `page` is given where there is no notebook but a page with an address: its `link` makes an
-// address of a state, and its `listen` hands over the states that addresses name
+// address of a state, its `leave` is called when that state is left, and its `listen` is handed
+// what takes a state and what tells the present one
 function render({ model, el, page }) {
   const { title, controls, colors } = model.get("spec");
   const grid = model.get("grid");
   const prefix = `dx${++renderings}-${Math.random().toString(36).slice(2, 8)}`;
-  const start = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
-  const hasMap = Object.values(grid.answers).some((packed) => photoAndMap(unpacked(packed, grid)));
-  if (!el.querySelector(".dx")) el.append(skeleton({ title, controls }, hasMap, page, prefix));
+  if (!el.querySelector(".dx")) {
+    const hasMap = Object.values(grid.answers).some((packed) => photoAndMap(unpacked(packed, grid)));
+    el.append(skeleton({ title, controls }, hasMap, page, prefix));
+  }
   const root = el.querySelector(".dx");
   const part = (name) => root.querySelector(`.dx-${name}`);
   const [shown, under, numbers, settings] = ["shown", "under", "numbers", "settings"].map(part);
   const [status, heard, playing] = ["status", "heard", "play"].map(part);
-  const over = root.querySelector("[name=dx-over]");
+  const over = root.querySelector("[name=over]");
   const inputs = new Map(controls.map(({ name }) => [name, root.querySelector(`[name="${name}"]`)]));
   // the place of each control on the grid, and what was typed or loaded in its stead
   const position = Object.fromEntries([...inputs].map(([name, input]) => [name, Number(input.value)]));
@@ -324,6 +332,7 @@ function render({ model, el, page }) {
     stop();
     answer = unpacked(packed, tables);
     const old = [...shown.children];
+    shown.style.setProperty("--dx-panels", answer.panels.length);
     shown.replaceChildren(...answer.panels.map((panel, i) => picturePanel(panel, colors, old[i])));
     root.querySelector(":scope > .dx-curve")?.remove();
     curve = answer.curve && curvePanel(answer.curve);
@@ -345,13 +354,13 @@ function render({ model, el, page }) {
 
   function layMap() {
     if (!over) return;
-    const percent = 5 * over.value;
+    const percent = PERCENT[over.value];
     over.setAttribute("aria-valuetext", `${percent} %`);
     over.previousElementSibling.textContent = `${percent} %`;
     const [photo, map] = photoAndMap(answer) ?? [];
     for (const [i, panel] of answer.panels.entries()) {
       const laid = panel === photo && percent ? map.picture : "";
-      const image = layer(shown.children[i].children[1], "dx-over", laid);
+      const image = layer(shown.children[i].firstElementChild, "dx-over", laid);
       if (image) image.style.opacity = percent / 100;
     }
   }
@@ -361,14 +370,15 @@ function render({ model, el, page }) {
   function moveTo(to) {
     frame = to;
     answer.panels.forEach((panel, i) => {
-      const image = shown.children[i].children[1].firstElementChild;
+      const image = shown.children[i].firstElementChild.firstElementChild;
       showFrame(image, panel, Math.min(frame, panel.frames - 1));
     });
     const share = frame / (frames() - 1);
     curve?.mark(share);
-    under.textContent = curve
+    const place = curve
       ? `step ${Math.round(share * answer.curve.steps)} of ${answer.curve.steps}`
       : `picture ${frame + 1} of ${frames()}`;
+    under.textContent = share < 1 ? `${place}; numbers: at the end` : place;
   }
 
   function stop() {
@@ -526,34 +536,35 @@ function render({ model, el, page }) {
     ask();
   }
 
-  // sets places of the grid by control
-  function put(places) {
-    for (const [name, place] of Object.entries(places)) {
-      position[name] = place;
-      inputs.get(name).value = place;
-    }
-    update();
+  // what is set, as texts by control
+  function current() {
+    const used = controls.filter(takesPart).map((control) => [control.name, wordFor(control)]);
+    if (over?.value > 0) used.push([OVER.name, String(PERCENT[over.value])]);
+    return Object.fromEntries(used);
   }
 
-  // a state of an address: texts by control
+  // sets what such a state says, and all else as it was at first
   function take(state) {
-    const known = (control) => control.values.findIndex((value) => String(value) === state[control.name]);
-    const places = controls.map((control) => [control.name, known(control)]).filter(([, place]) => place >= 0);
-    put({ ...start, ...Object.fromEntries(places) });
-    const strange = Object.entries(state).filter(([name]) => !places.some(([found]) => found === name));
-    if (strange.length) {
-      say(`Not known here: ${strange.map((pair) => pair.join(" ")).join(", ")}.`, { error: true });
+    const strange = new Map(Object.entries(state));
+    for (const { name, values, start } of over ? [...controls, OVER] : controls) {
+      const place = values.findIndex((value) => String(value) === state[name]);
+      if (place >= 0) strange.delete(name);
+      position[name] = place < 0 ? start : place;
+      (inputs.get(name) ?? over).value = position[name];
+    }
+    update();
+    if (strange.size) {
+      say(`Not known here: ${[...strange].map((pair) => pair.join(" ")).join(", ")}.`, { error: true });
     }
   }
 
   async function copyLink() {
-    const used = controls.filter(takesPart);
-    const address = page.link(Object.fromEntries(used.map((control) => [control.name, wordFor(control)])));
+    const address = page.link(current());
     try {
       await navigator.clipboard.writeText(address);
       say("The link is copied.");
     } catch {
-      root.querySelector(".dx-address")?.remove();
+      part("address")?.remove();
       const label = "Link to this state";
       const field = element("input", { className: "dx-address", readOnly: true, "aria-label": label });
       field.value = address;
@@ -562,6 +573,12 @@ function render({ model, el, page }) {
       say("Copy the link from this field.");
     }
     tell(status.textContent);
+  }
+
+  // what the address says, and what was copied, is not what is set any more
+  function leaveLink() {
+    page?.leave();
+    part("address")?.remove();
   }
 
   for (const [name, input] of inputs) {
@@ -573,11 +590,12 @@ function render({ model, el, page }) {
     else input.addEventListener("input", change);
   }
   if (over) whenMoved(over, layMap);
+  root.addEventListener("input", leaveLink);
   playing.addEventListener("click", play);
   part("keep").addEventListener("click", keep);
   part("reset").addEventListener("click", () => {
-    if (over) over.value = 0;
-    put(start);
+    take({});
+    leaveLink();
   });
   part("link")?.addEventListener("click", copyLink);
   for (const kind of ["pointermove", "pointerdown"]) {
@@ -585,7 +603,7 @@ function render({ model, el, page }) {
   }
   part("view").addEventListener("pointerleave", () => (under.textContent = ""));
   update();
-  page?.listen(take);
+  page?.listen({ take, current });
   model.on("msg:custom", hear);
   model.send({ kind: "hello" });
   return () => model.off("msg:custom", hear);
