@@ -71,6 +71,8 @@ def test_wheel_has_every_file_of_the_package_and_its_version(wheel):
     within = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("deepinside/")}
     assert within == shipped(ROOT / "lib" / "deepinside")
     assert {"deepinside/py.typed", "deepinside/explorers/widget.js"} <= within
+    licenses = {name for name in zipfile.ZipFile(wheel).namelist() if "/licenses/" in name}
+    assert {name.rpartition("/")[2] for name in licenses} == {"LICENSE", "squeezenet.LICENSE.txt"}
     assert wheel.name.startswith(f"deepinside-{deepinside.__version__}-")
 
 
@@ -88,6 +90,6 @@ def test_everything_loads_from_the_wheel(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     found = [line.split() for line in done.stdout.splitlines()]
     counts = {kind: sum(line[0] == kind for line in found) for kind in ("network", "photo")}
-    assert counts == {"network": 4, "photo": 8}
+    assert counts == {"network": 5, "photo": 8}
     assert ["network", "efficientnet_lite2", "1000"] in found
     assert ["explorer", "True", "True"] in found

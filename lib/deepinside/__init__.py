@@ -3,7 +3,7 @@
 Which module has which part of the paper:
 
 ========================  ============================================================
-what goes in              `images`, `digits`, `networks`
+what goes in              `images`, `networks`; `digits`, `squeezenet`
 class scores, §2          `class_score`
 class models, §2          `class_model`; what later work adds: `regularizers`
 saliency maps, §3.1       `saliency`
