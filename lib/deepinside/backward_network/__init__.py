@@ -3,8 +3,9 @@
 The class score's way back to the image is a second network. Its layers are those of the
 first in reverse order: a convolution's is `conv_transpose2d` with the same kernel, a fully
 connected layer's its transposed matrix, a ReLU's a mask, a max-pooling's the switches, a
-sum's a copy for each term. Only the masks and switches depend on the image; given these, it
-is linear. With the masks of another rule the same network is the DeconvNet.
+sum's a copy for each term, a concatenation's a split into its parts. Only the masks and
+switches depend on the image; given these, it is linear. With the masks of another rule the
+same network is the DeconvNet.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def backward_network(
     ----------
     network : nn.Module
         Of convolution, batch norm, kinds of ReLU, max- and average pooling, fully connected
-        layers, flattening, dropout and sums; otherwise of any shape.
+        layers, flattening, dropout, sums and concatenations; otherwise of any shape.
     rule, unpooling : str
         As for `BackwardNetwork.use`, which changes them later.
 
@@ -165,10 +166,11 @@ class BackwardNetwork(nn.Module):
         signals = {self.names[-1]: signal}
         for name, layer, sources in reversed(self._steps):
             signal = signals[name] if keep_all else signals.pop(name)
-            signal = layer.carry_back(signal, kept[name])
-            for source in sources:
+            carried = layer.carry_back(signal, kept[name])
+            parts = carried if isinstance(carried, tuple) else (carried,) * len(sources)
+            for source, part in zip(sources, parts, strict=True):
                 # what several layers read gets the sum of their signals
-                signals[source] = signals[source] + signal if source in signals else signal
+                signals[source] = signals[source] + part if source in signals else part
         return signals
 
     def _forward_pass(self, images: Tensor) -> tuple[Tensor, dict[str, Any]]:

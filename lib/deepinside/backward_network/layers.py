@@ -1,9 +1,10 @@
 """The layers of the backward network (paper §4): each goes forward, and carries a signal back.
 
 ``forward`` returns the layer's output and what the way back needs of the image, the masks and
-switches or only a size; ``carry_back`` takes the signal at the output, and that. Weights are
-those of the modules that the layers are made from, and both directions are those of evaluation
-mode, whatever mode the modules are in.
+switches or only a size; ``carry_back`` takes the signal at the output, and that. It returns one
+signal, for all that the layer reads; a concatenation returns one for each. Weights are those of
+the modules that the layers are made from, and both directions are those of evaluation mode,
+whatever mode the modules are in.
 """
 
 import copy
@@ -227,8 +228,25 @@ class SumLayer(nn.Module):
         return signal
 
 
+class ConcatenationLayer(nn.Module):
+    """Layers' outputs, joined; backward, each source's part of the signal."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *parts: Tensor) -> tuple[Tensor, list[int]]:
+        """Return the parts, joined, and how long each was."""
+        return torch.cat(parts, self.dim), [part.shape[self.dim] for part in parts]
+
+    def carry_back(self, signal: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
+        """Return the signal, split into that of each part."""
+        return signal.split(lengths, self.dim)
+
+
 Pooling = MaxPoolLayer | AveragePoolLayer | AdaptivePoolLayer
-Layer = ConvolutionLayer | LinearLayer | ScaleLayer | ReLULayer | Pooling | FlattenLayer | SumLayer
+Join = SumLayer | ConcatenationLayer
+Layer = ConvolutionLayer | LinearLayer | ScaleLayer | ReLULayer | Pooling | FlattenLayer | Join
 
 
 def _padding(convolution: nn.Conv2d) -> tuple[int, ...]:

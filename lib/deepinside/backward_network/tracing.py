@@ -1,7 +1,7 @@
 """The layers that a network's forward pass goes through, and what each of them reads."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain, count
 from typing import Any, NamedTuple
 
@@ -56,10 +56,16 @@ def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn
     return nn.Identity()
 
 
-def _sum(term: object, **options: object) -> layers.SumLayer:
-    if options or not isinstance(term, fx.Node):
+def _sum(term: object, other: object, **options: object) -> layers.SumLayer:
+    if options or not all(isinstance(given, fx.Node) for given in (term, other)):
         raise ValueError("expected a sum of two layers' outputs")
     return layers.SumLayer()
+
+
+def _concatenation(tensors: Sequence[object], dim: int = 0) -> layers.ConcatenationLayer:
+    if dim == 0 or not all(isinstance(given, fx.Node) for given in tensors):
+        raise ValueError("expected a concatenation of layers' outputs, and not of images, dim 0")
+    return layers.ConcatenationLayer(dim)
 
 
 # calls, and what returns the module that does the same, given all arguments but the first
@@ -72,7 +78,11 @@ _CALLS: dict[object, Callable[..., nn.Module]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
     F.dropout: _dropout,
+}
+# calls that read several layers' outputs, and what returns the layer, given all arguments
+_JOINS: dict[object, Callable[..., layers.Join]] = {
     **dict.fromkeys((operator.add, torch.add, "add"), _sum),
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _concatenation),
 }
 
 
@@ -90,8 +100,7 @@ def steps(network: nn.Module) -> list[Step]:
     names: dict[fx.Node, str] = {}
     found = []
     for node in _nodes_on_the_way(network):
-        given = (*node.args, *node.kwargs.values())
-        reads = tuple(names[source] for source in given if isinstance(source, fx.Node))
+        reads = tuple(names[source] for source in _sources(node))
         if node.op == "placeholder":
             names[node] = INPUT
             continue
@@ -140,6 +149,13 @@ def _nodes_on_the_way(network: nn.Module) -> list[fx.Node]:
     return [node for node in nodes if node in needed]
 
 
+def _sources(node: fx.Node) -> list[fx.Node]:
+    """Return the calls whose outputs a call reads, each as often as it is read."""
+    sources: list[fx.Node] = []
+    fx.node.map_arg((node.args, node.kwargs), sources.append)
+    return sources
+
+
 def _works_in_place(node: fx.Node) -> bool:
     name = getattr(node.target, "__name__", str(node.target))
     is_call = node.op in ("call_function", "call_method")
@@ -163,6 +179,8 @@ def _module(name: str, node: fx.Node, modules: dict[str, nn.Module]) -> object:
     if node.op == "call_module":
         return modules[str(node.target)]
     try:
+        if node.target in _JOINS:
+            return _JOINS[node.target](*node.args, **node.kwargs)
         return _CALLS[node.target](*node.args[1:], **node.kwargs)
     except KeyError:
         return node.target
@@ -178,7 +196,7 @@ def _kind(module: object) -> type[nn.Module] | None:
 
 def _layer(name: str, module: object) -> layers.Layer:
     """Return the layer that goes both ways."""
-    if isinstance(module, layers.SumLayer):
+    if isinstance(module, layers.Join):
         return module
     try:
         if kind := _kind(module):
@@ -187,6 +205,6 @@ def _layer(name: str, module: object) -> layers.Layer:
         raise ValueError(f"{name}: {error}") from error
     got = type(module) if isinstance(module, nn.Module) else module
     raise ValueError(
-        f"expected layers of the kinds {', '.join(kind.__name__ for kind in _LAYERS)} and sums, "
+        "expected layers of the kinds that help(backward_network) lists, "
         f"got {name}: {getattr(got, '__name__', got)}"
     )
