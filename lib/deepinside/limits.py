@@ -45,7 +45,8 @@ def layers_top_down(network: nn.Module) -> list[str]:
     """Return the names of the layers with a kernel or a matrix, the class scores' first.
 
     In the reverse of the order in which the network registers them, which in networks of
-    one path is that of the forward pass.
+    one path is that of the forward pass. So it is in SqueezeNet, where of the two convolutions
+    that stand side by side in a fire module neither is above the other.
     """
     return [name for name, layer in network.named_modules() if isinstance(layer, _LAYERS)][::-1]
 
@@ -56,7 +57,9 @@ def randomize_layers(
     """Return a copy of a network in which the named layers have forgotten what they learned.
 
     Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
-    variance 2 / inputs of a unit; biases are 0. Chapter *Limits*.
+    variance 2 / inputs of a unit; biases are 0. Where scores come from a ReLU, as SqueezeNet's
+    do, some are then 0, and so is their gradient: about 1 in 7 once all layers are redrawn.
+    Chapter *Limits*.
 
     Raises
     ------

@@ -73,6 +73,40 @@ def test_calls_are_layers_too():
     assert not guided.equal(gradient)
 
 
+class Joined(nn.Module):
+    """Two outputs, of 4 and of 3 channels, joined as a function says."""
+
+    def __init__(self, join):
+        super().__init__()
+        torch.manual_seed(9)
+        self.again, self.join = nn.Conv2d(4, 3, 3, padding=1), join
+
+    def forward(self, x):
+        return F.relu(self.join(F.relu(x), self.again(x)))
+
+
+CONCATENATIONS = {
+    "tuple": lambda x, y: torch.cat((x, y), 1),
+    "list, dim by name": lambda x, y: torch.concat([x, y], dim=1),
+    "all by name": lambda x, y: torch.concatenate(dim=1, tensors=[x, y]),
+    "counted from the end": lambda x, y: torch.cat((x, y), -3),
+    "along the columns": lambda x, y: torch.cat((x, x), 3),
+    "three, one of them twice": lambda x, y: torch.cat([y, x, y], 1),
+    "one": lambda x, y: torch.cat([y], 1),
+    "of earlier ones": lambda x, y: torch.cat([x, torch.cat([x, y], 1), y], 1),
+    "of poolings": lambda x, y: torch.cat(
+        [F.max_pool2d(x, 3, 1, 1), F.avg_pool2d(y, kernel_size=3, stride=1, padding=1)], 1
+    ),
+    "flat": lambda x, y: torch.cat([x.flatten(1), torch.flatten(y, 1)], -1),
+}
+
+
+@pytest.mark.parametrize("join", CONCATENATIONS.values(), ids=CONCATENATIONS)
+def test_concatenations_are_layers_too(join):
+    network = scored(Joined(join))
+    assert_same(network, copy.deepcopy(network))
+
+
 # Each layer has one name, that of the network's module
 
 
@@ -302,7 +336,10 @@ def partly_without_gradient(x):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Sequential(nn.Conv2d(2, 2, 3), nn.GELU()), r"got 0\.1: GELU"),
+        (
+            nn.Sequential(nn.Conv2d(2, 2, 3), nn.GELU()),
+            r"^expected layers of the kinds that help\(backward_network\) lists, got 0\.1: GELU$",
+        ),
         (nn.Sequential(nn.Conv2d(2, 2, 3), nn.LayerNorm(4)), r"got 0\.1: LayerNorm"),
         (nn.Conv2d(2, 2, 3, padding_mode="circular"), "0: .* zeros, got 'circular'"),
         (nn.Conv2d(2, 2, 2, padding="same"), "even kernel"),
@@ -317,6 +354,10 @@ def partly_without_gradient(x):
         (Computes(lambda x: x + 1), "add: expected a sum of two layers' outputs"),
         (Computes(lambda x: torch.add(x, x, alpha=2)), "add: expected a sum of two"),
         (Computes(lambda x: x + torch.ones(9, 11)), "add: expected a sum of two"),
+        (Computes(lambda x: torch.add(torch.ones(9, 11), x)), "add: expected a sum of two"),
+        (Computes(lambda x: torch.cat([x, torch.ones(1, 2, 9, 11)], 1)), "cat: .* layers' outputs"),
+        (Computes(lambda x: torch.cat([x, x])), "cat: .* not of images, dim 0"),
+        (Computes(lambda x: torch.stack([x, x], 1)), "got stack: stack"),
         (Computes(RuledReLU.apply), "relu .* is called without gradient or with one of its own"),
         (Computes(partly_without_gradient), "relu .* is called without gradient"),
         (Computes(lambda x: x), "returns one tensor"),
