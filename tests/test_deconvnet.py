@@ -2,11 +2,14 @@ import itertools
 
 import pytest
 import torch
+from plain_squeezenet import EXACTLY, plainly, small_squeezenet
 from torch import nn
 from torch.nn import functional as F
 
 from deepinside.class_score import class_score
 from deepinside.deconvnet import RULES, pseudo_gradient, reconstruction, relu_backward
+from deepinside.images import fit_photo, load_photo
+from deepinside.networks import load_network
 from deepinside.saliency import image_gradient
 
 rules = pytest.mark.parametrize("rule", RULES)
@@ -325,6 +328,63 @@ def test_strongest_is_each_image_s_largest_activation_of_the_channel(images):
     expected = reconstruction(network, images, "5", channel=2, position=places)
     assert got.equal(expected)
     assert got.flatten(1).norm(dim=1).min() > 0
+
+
+# A second time, with un-pooling by switches, where windows overlap and two outputs are joined
+
+
+@rules
+@pytest.mark.parametrize("side", [33, 36])
+def test_signals_are_those_of_plain_loops(side, rule, generator):
+    network, classes = small_squeezenet(), [3, 0]
+    images = torch.rand(2, 3, side, side + 2, generator=generator, dtype=torch.float64)
+    score = torch.eye(5, dtype=torch.float64)[classes]
+    for i, layer in enumerate([None, "conv1", "relu1", "pool1", "fire2"]):
+        way_there, way_back = network[:i], network[i:]
+        _, back = plainly(way_back, way_there(images).detach(), rule)
+        got = pseudo_gradient(network, images, classes, rule=rule, layer=layer)
+        torch.testing.assert_close(got, back(score), **EXACTLY)
+
+
+@rules
+@pytest.mark.parametrize("depth", range(3, 8))
+def test_reconstructions_are_those_of_plain_loops(depth, rule, generator):
+    network = small_squeezenet()
+    images = torch.rand(2, 3, 34, 37, generator=generator, dtype=torch.float64)
+    layer = list(dict(network.named_children()))[depth - 1]
+    assert_reconstructions_are_plain(network, images, layer, network[:depth], rule)
+
+
+@rules
+def test_signals_and_reconstructions_of_squeezenet_are_those_of_plain_loops(rule):
+    network = load_network("squeezenet", input_size=(96, 96)).double()
+    image = fit_photo(load_photo("coffee"), network)[0][None].double()
+    _, back = plainly(nn.Sequential(network.normalization, network.layers), image, rule)
+    score = torch.eye(1000, dtype=torch.float64)[[967]]
+    got = pseudo_gradient(network, image, 967, rule=rule)
+    torch.testing.assert_close(got, back(score), **EXACTLY)
+    way_there = nn.Sequential(network.normalization, *network.layers[:8])
+    assert_reconstructions_are_plain(network, image, "layers.fire5", way_there, rule)
+
+
+def assert_reconstructions_are_plain(network, images, layer, way_there, rule):
+    """Compare those from all of a layer, from a channel and from each image's strongest neuron."""
+    output, back = plainly(way_there, images, rule)
+    channel = output.sum((0, 2, 3)).argmax().item()
+    largest = output[:, channel].flatten(1).argmax(1).tolist()
+    places = [divmod(place, output.shape[3]) for place in largest]
+    of_channel, of_neurons = torch.zeros_like(output), torch.zeros_like(output)
+    of_channel[:, channel] = output[:, channel]
+    for i, (row, column) in enumerate(places):
+        of_neurons[i, channel, row, column] = output[i, channel, row, column]
+    for options, signal in [
+        ({}, output),
+        ({"channel": channel}, of_channel),
+        ({"channel": channel, "position": places}, of_neurons),
+    ]:
+        got = reconstruction(network, images, layer, rule=rule, **options)
+        torch.testing.assert_close(got, back(signal), **EXACTLY)
+        assert got.norm() > 0
 
 
 # What the rules do not cover

@@ -15,6 +15,7 @@ from deepinside.limits import (
     randomize_layers,
     rank_correlation,
 )
+from deepinside.networks import load_network
 
 
 def seeded(seed=0):
@@ -82,6 +83,17 @@ def test_layers_come_from_the_top(digits_network, network):
     assert names[1] == "layers.conv_head"
     assert names[-1] == "layers.conv_stem"
     assert len(names) == 50
+
+
+def test_layers_of_squeezenet_are_in_the_reverse_order_of_the_forward_pass():
+    network, called = load_network("squeezenet"), []
+    for name, layer in network.named_modules():
+        if hasattr(layer, "weight"):
+            layer.register_forward_hook(lambda *_, name=name: called.append(name))
+    network(torch.zeros(1, 3, 227, 227))
+    assert layers_top_down(network) == called[::-1]
+    names = ("fire9.squeeze", "fire9.expand1x1", "fire9.expand3x3", "conv10")
+    assert called[-4:] == [f"layers.{name}" for name in names]
 
 
 def test_only_the_named_layers_are_redrawn_and_only_in_the_copy(digits_network):

@@ -9,12 +9,15 @@ from backward_network.small_networks import (
     scored,
     three_images,
 )
+from plain_squeezenet import EXACTLY, plainly, small_squeezenet
 from torch import nn
+from torch.nn import functional as F
 
 from deepinside.backward_network import backward_network
 from deepinside.backward_network.layers import ReLULayer
 from deepinside.deconvnet import RULES, pseudo_gradient
-from deepinside.networks import Network, Normalization, in_evaluation_mode
+from deepinside.images import fit_photo, load_photo
+from deepinside.networks import Network, Normalization, in_evaluation_mode, load_network
 from deepinside.saliency import image_gradient
 
 rules = pytest.mark.parametrize("rule", RULES)
@@ -53,6 +56,38 @@ def test_it_equals_autograd_on_networks_of_torchvision(name, four_images):
     assert all(module.training for module in network.modules())
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("squeezenet1_1", {}),
+        ("googlenet", {"transform_input": False, "init_weights": False}),
+        ("densenet121", {}),
+    ],
+)
+def test_it_equals_autograd_on_networks_that_concatenate(name, options, generator):
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(name, weights=None, **options).double()
+    images = torch.rand(2, 3, 64, 64, generator=generator, dtype=torch.float64)
+    assert_equals_autograd(network, images, torch.tensor([3, 900]))
+
+
+@pytest.mark.parametrize("name", ["cat", "camera", "coffee", "coins"])
+def test_gradient_of_squeezenet_is_float64s_given_its_masks_and_switches(name):
+    network, exact = load_network("squeezenet"), load_network("squeezenet").double()
+    image = fit_photo(load_photo(name), network)[0][None]
+    classes = network(image).argmax(1)
+    expected = image_gradient(exact, image.double(), classes)
+    _, kept = backward_network(exact).scores_and_kept(image.double())
+    kept = {name: k.float() if isinstance(k, torch.Tensor) else k for name, k in kept.items()}
+    score = F.one_hot(classes, 1000).float()
+    got = backward_network(network).carry_back(score, kept)["input"]
+    assert relative_difference(got.double(), expected) < 1e-5
+    if name in ("coffee", "coins"):
+        # on the others rounding decides on a switch or on the mask of some neuron
+        rounded = image_gradient(network, image, classes)
+        assert relative_difference(rounded.double(), expected) < 1e-5
+
+
 # It is a network whose layers can be looked at
 
 
@@ -65,6 +100,20 @@ def test_its_signals_are_those_of_the_pseudo_gradient(rule, digits_network, digi
     for name in [*names, "normalization", None]:
         expected = pseudo_gradient(digits_network, images, classes, rule=rule, layer=name)
         torch.testing.assert_close(signals[name or "input"], expected, rtol=1e-5, atol=1e-6)
+
+
+@rules
+@pytest.mark.parametrize("unpooling", ["add", "overwrite"])
+@pytest.mark.parametrize("side", [33, 36])
+def test_its_signals_are_those_of_plain_loops(side, unpooling, rule, generator):
+    network, classes = small_squeezenet(), torch.tensor([3, 0])
+    images = torch.rand(2, 3, side, side + 2, generator=generator, dtype=torch.float64)
+    signals = backward_network(network, rule=rule, unpooling=unpooling).signals(images, classes)
+    score = F.one_hot(classes, 5).double()
+    _, back = plainly(network, images, rule, unpooling)
+    torch.testing.assert_close(signals["input"], back(score), **EXACTLY)
+    _, back = plainly(network[3:], network[:3](images).detach(), rule, unpooling)
+    torch.testing.assert_close(signals["pool1"], back(score), **EXACTLY)
 
 
 def test_given_the_masks_it_is_linear(digits_network, digits):

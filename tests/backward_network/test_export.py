@@ -6,9 +6,12 @@ import onnxruntime
 import pytest
 import torch
 from backward_network.small_networks import relative_difference
+from plain_squeezenet import small_squeezenet
 
 from deepinside.backward_network import backward_network, export_onnx
 from deepinside.deconvnet import pseudo_gradient
+from deepinside.images import fit_photo, load_photo
+from deepinside.networks import load_network
 from deepinside.saliency import image_gradient
 
 
@@ -71,6 +74,32 @@ def test_graph_of_the_digits_network_has_its_switches(digits_network, digits, gr
     assert (scores - digits_network(images)).abs().max() < 1e-4
     expected = image_gradient(digits_network, images, classes)
     assert relative_difference(gradient, expected) < 1e-4
+
+
+@pytest.mark.parametrize(("side", "unpooling"), [(33, "add"), (36, "overwrite")])
+def test_graph_has_overlapping_windows_and_concatenations(side, unpooling, tmp_path, generator):
+    network = small_squeezenet().float()
+    both_ways = backward_network(network, rule="deconvnet", unpooling=unpooling)
+    images, classes = torch.rand(3, 3, side, side + 2, generator=generator), torch.tensor([0, 4, 2])
+    export_onnx(both_ways, tmp_path / "a", images=images)
+    session = onnxruntime.InferenceSession(tmp_path / "a", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        expected = both_ways(images[:count], classes[:count])
+        got = run(session, images[:count], classes[:count])
+        for values, others in zip(got, expected, strict=True):
+            assert relative_difference(values, others) < 1e-5
+
+
+def test_graph_of_squeezenet_gives_scores_and_gradient(graph_of):
+    network = load_network("squeezenet")
+    # on the other photos rounding decides on a switch or on the mask of some neuron
+    photos = [load_photo(name) for name in ("coffee", "coins")]
+    images = torch.stack([fit_photo(photo, network)[0] for photo in photos])
+    _, session = graph_of(network, images)
+    expected, classes = network(images), torch.tensor([967, 574])
+    scores, gradient = run(session, images, classes)
+    assert relative_difference(scores, expected) < 1e-5
+    assert relative_difference(gradient, image_gradient(network, images, classes)) < 1e-4
 
 
 def test_graph_has_the_rules_of_the_time(digits_network, digits, tmp_path):

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from backward_network.small_networks import THREE_CLASSES, scored, three_images
+from plain_squeezenet import max_pooling
 from torch import nn
 from torch.nn import functional as F
 
@@ -111,6 +112,24 @@ def test_unpooling_is_that_of_torch(generator):
     signal = torch.randn(y.shape, generator=generator)
     expected = F.max_unpool2d(signal, kept[0], 3, 2, output_size=x.shape[2:])
     assert layer.carry_back(signal, kept).equal(expected)
+
+
+@pytest.mark.parametrize("unpooling", ["add", "overwrite"])
+@pytest.mark.parametrize("size", [(7, 9), (8, 10), (7, 4), (3, 2)])
+def test_windows_that_reach_over_the_edge_are_those_of_loops(size, unpooling, generator):
+    # rectified, so that some windows have only zeros
+    x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).relu()
+    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    layer = MaxPoolLayer(pool)
+    layer.unpooling = unpooling
+    y, kept = layer(x)
+    expected, back = max_pooling(x, unpooling)
+    assert y.equal(expected)
+    signal = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(layer.carry_back(signal, kept), back(signal))
+    if unpooling == "add":
+        given = x.requires_grad_()
+        torch.testing.assert_close(torch.autograd.grad(pool(given), given, signal)[0], back(signal))
 
 
 def test_slopes_are_those_that_the_network_has_at_the_time():
