@@ -51,7 +51,7 @@ def deconvnet_explorer(network: Network) -> Explorer:
         return Answer(panels, numbers)
 
     controls = [
-        Control("photo", "Photo", ("cat", "coffee", "motorcycle"), "photo"),
+        Control("photo", "Photo", ("cat", "coffee", "rocket"), "photo"),
         Control("layer", "Signal starts from", tuple(_LAYERS), "list", "stage 2"),
         Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
     ]
