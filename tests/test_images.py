@@ -64,7 +64,7 @@ def test_shipped_photo_loads_and_has_a_credit(name):
 
 
 def test_shipped_photos_include_those_of_the_book():
-    assert {"cat", "coffee", "rocket", "motorcycle"} <= set(photo_names())
+    assert {"cat", "coffee", "rocket", "camera"} <= set(photo_names())
     with pytest.raises(ValueError, match=r"expected one of .*cat.* got 'dog'"):
         photo_credit("dog")
 

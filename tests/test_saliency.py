@@ -117,7 +117,7 @@ def test_captum_s_saliency_is_the_same(network, four_images, absolute):
 def test_captum_s_saliency_of_timm_s_network_is_nearly_the_same(network, timm_network, four_images):
     # the difference is stated, and explained, in test_networks
     images = four_images.clone().requires_grad_()
-    expected = Saliency(timm_network).attribute(images, target=[282, 967, 657, 665]).amax(1)
+    expected = Saliency(timm_network).attribute(images, target=[282, 967, 657, 872]).amax(1)
     got = saliency_map(network, four_images)
     assert relative_difference(got, expected) < 0.05
     assert relative_difference(got[:1], expected[:1]) < 1e-2

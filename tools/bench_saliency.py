@@ -39,7 +39,7 @@ def main() -> None:
     """Print median times and the ratios' median and range for batches of 1 and 16."""
     network, plain = load_network(), as_timm_loads_it()
     explainer = Saliency(plain)
-    names = ["cat", "coffee", "rocket", "motorcycle"] * 4
+    names = ["cat", "coffee", "rocket", "camera"] * 4
     photos = [images.fit_photo(images.load_photo(name), network)[0] for name in names]
     photos = torch.stack(photos)
     normalized = network.normalization(photos).contiguous()

@@ -45,12 +45,6 @@ _PHOTOS: dict[str, tuple[Callable[[], np.ndarray], str, str, str]] = {
     "clock": (data.clock, "A wall clock, blurred (gray)", "Stéfan van der Walt", "public domain"),
     "coffee": (data.coffee, "A cup of coffee, Pikolo Espresso Bar", "Rachel Michetti", "CC0"),
     "coins": (data.coins, "Coins from Pompeii (gray)", "Brooklyn Museum", "no known restrictions"),
-    "motorcycle": (
-        lambda: data.stereo_motorcycle()[0],
-        "Motorcycle, left view, Middlebury stereo data 2014",
-        "N. Nešić, P. Westling, X. Wang, Y. Kitajima, G. Krathwohl, D. Scharstein",
-        "published for research, with a citation (Scharstein et al., 2014)",
-    ),
     "rocket": (data.rocket, "Falcon 9 carrying DSCOVR", "SpaceX", "public domain"),
 }
 

@@ -105,7 +105,7 @@ def localization_explorer(network: Network) -> Explorer:
         return Answer([panel._replace(aspect=shape) for panel in panels], numbers)
 
     controls = [
-        Control("photo", "Photo", ("astronaut", "cat", "motorcycle", "rocket"), "photo"),
+        Control("photo", "Photo", ("astronaut", "cat", "coffee", "rocket"), "photo"),
         Control("class", "Class", (_OBJECT, _FIRST, "goldfish"), "list", free="or any class"),
         Control("map", "Map", ("object map", "one pass"), "list"),
         Control("way", "From map to object", (_OTSU, _QUANTILE, _GRAPH_CUT), "list"),
