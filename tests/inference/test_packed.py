@@ -62,6 +62,26 @@ def test_forward_and_backward_equal_the_sum_by_hand(pair, generator, memory_form
 
 
 @available
+@pytest.mark.parametrize("channels", [[], [7], [7, 11], range(8), range(40)])
+def test_way_back_from_few_channels_is_that_from_all(pair, generator, channels):
+    _, network = pair
+    images = torch.randn(3, 24, 6, 5, generator=generator)
+    signal = torch.zeros(3, 40, 6, 5)
+    for image, channel in enumerate(channels):
+        # in one image, and not where one looks first
+        signal[image % 3, channel, 1:] = torch.randn(5, 5, generator=generator)
+    back = torch.einsum("oc,nohw->nchw", network[0].weight[:, :, 0, 0].double(), signal.double())
+    assert torch.allclose(gradient(network, images, signal).double(), back, atol=1e-5)
+
+
+@available
+def test_a_signal_that_is_no_number_does_not_vanish(pair, generator):
+    images, signal = torch.randn(1, 24, 4, 4, generator=generator), torch.zeros(1, 40, 4, 4)
+    signal[0, 3, 1, 2] = torch.nan
+    assert gradient(pair[1], images, signal)[0, :, 1, 2].isnan().all()
+
+
+@available
 @pytest.mark.parametrize(
     "change",
     [

@@ -108,8 +108,21 @@ class _Pointwise(torch.autograd.Function):
         back = None
         if not torch.is_grad_enabled():  # else asked for a derivative of the derivative
             with suppress(Exception):
-                back = _convolve(signal, ctx.pack.backward, None)
+                back = _carried_back(signal, ctx.weight, ctx.pack)
         return F.conv_transpose2d(signal, ctx.weight) if back is None else back, None, None, None
+
+
+def _carried_back(signal: Tensor, weight: Tensor, pack: _Pack) -> Tensor:
+    """Return the signal before the convolution, from those channels alone that have one.
+
+    A class score's way back begins in one channel of a thousand. It is looked for only where
+    one position gives hope, as looking everywhere takes time.
+    """
+    if 8 * signal[0, :, 0, 0].count_nonzero() < len(weight):
+        channels = signal.abs().sum((0, 2, 3)).nonzero()[:, 0]
+        if 8 * len(channels) < len(weight):
+            return F.conv_transpose2d(signal[:, channels], weight[channels])
+    return _convolve(signal, pack.backward, None)
 
 
 def _convolve(images: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
