@@ -1,5 +1,7 @@
 """Models that the package does not come with: as networks, and where they have positions."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -424,3 +426,29 @@ def test_the_model_s_own_exception_is_the_cause():
     with pytest.raises(ValueError, match="got AssertionError: Wrong image height") as caught:
         from_model(vit(), class_names=CLASSES, input_size=(32, 32))
     assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_snippets_of_the_readme_run_as_written(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    section = readme.split("\n## Your own model\n")[1].split("\n## ")[0]
+    snippets = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 5
+
+    def small(*, weights):
+        """Stand in for the download of a large one."""
+        assert weights == "DEFAULT"
+        convolutions = nn.Conv2d(3, 8, 8, stride=4), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()
+        head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000)
+        return drawn(nn.Sequential(*convolutions, *head))
+
+    monkeypatch.setattr(torchvision.models, "resnet18", small)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for snippet in snippets:
+        exec(snippet, names)
+    assert names["ours"].shape == names["theirs"].shape == (224, 224)
+    assert names["goose"].shape == (3, 224, 224)
+    x0, y0, x1, y1 = names["box"]
+    assert 0 <= x0 < x1 <= 451
+    assert 0 <= y0 < y1 <= 300
+    assert (tmp_path / "maps.png").stat().st_size > 10_000

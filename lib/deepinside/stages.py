@@ -63,10 +63,10 @@ def stages(network: Network) -> dict[str, Layout]:
     """Return the layers that stand for the depths of a network, first to last, with their layouts.
 
     For timm's EfficientNets all stages but the first; for a network of tokens all blocks; else
-    the last activation of each resolution, from a quarter of the image's side down. A branch,
-    or what a residual connection goes around, is none. Nor is an activation whose gradient has
-    one direction at all positions, as before global average pooling: it holds weights of the last
-    layer and nothing of places.
+    the last activation of each resolution, from a quarter of the image's side down. A branch, a
+    bottleneck, or what a residual connection goes around, is none. Nor is an activation whose
+    gradient has one direction at all positions, as before global average pooling: it holds
+    weights of the last layer and nothing of places.
 
     Raises
     ------
@@ -85,6 +85,11 @@ def stages(network: Network) -> dict[str, Layout]:
         if activation.is_passed
         and activation.gradient.shape[2] <= largest
         and not isinstance(modules[name], nn.Identity)
+        and not any(
+            _differ_in_channels(activation, outer)
+            for module, outer in found.items()
+            if name.startswith(f"{module}.") and not isinstance(modules[module], nn.Sequential)
+        )
     ]
     # the blocks of a network of tokens
     chosen = [
@@ -108,6 +113,11 @@ def stages(network: Network) -> dict[str, Layout]:
             f"{network.name}: name the layers of object_maps, or take a saliency map"
         )
     return {name: found[name].layout for name in chosen}
+
+
+def _differ_in_channels(one: _Activation, other: _Activation) -> bool:
+    shape, others = one.gradient.shape, other.gradient.shape
+    return shape[2:] == others[2:] and shape[1] != others[1]
 
 
 def layouts(network: Network, layers: Sequence[str]) -> dict[str, Layout]:
