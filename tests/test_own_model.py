@@ -379,6 +379,38 @@ def test_what_timm_and_transformers_note_is_taken():
     assert given.input_size == (20, 30)
 
 
+class Remembers(Returns):
+    """Keeps what it returned, as models do that are looked into; it has a gradient."""
+
+    def forward(self, images):
+        self.last = super().forward(images)
+        return self.last
+
+
+def test_model_that_remembers_its_last_pass_is_taken_and_goes_on_remembering():
+    model = drawn(Remembers())
+    kept = model(torch.rand(2, 3, 16, 16))
+    network = from_model(model, class_names=CLASSES, input_size=(16, 16))
+    assert model.last is kept
+    assert network(torch.rand(1, 3, 16, 16)).shape == (1, 5)
+
+
+def test_compiled_model_is_taken_as_it_was():
+    model = plain()
+    compiled = torch.compile(model, backend="eager")
+    network = from_model(compiled, class_names=CLASSES, input_size=[16, 16])
+    assert network.name == "Returns"
+    assert stage_saliency(network, torch.rand(1, 3, 16, 16), 0, ["layers.conv"])[0].any()
+
+
+def test_maps_need_no_gradient_of_the_caller():
+    network, cat = network_of(swin), load_photo("cat")
+    expected = object_maps(network, [cat], 1, scales=[1])
+    for without in (torch.no_grad, torch.inference_mode):
+        with without():
+            assert object_maps(network, [cat], 1, scales=[1]).equal(expected)
+
+
 def test_double_precision_stays():
     network = from_model(plain().double(), class_names=CLASSES, input_size=(16, 16))
     assert network(torch.rand(1, 3, 16, 16, dtype=torch.float64)).dtype == torch.float64
@@ -392,9 +424,10 @@ class Blind(Returns):
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        (plain(), {"class_names": None}, "expected class_names, one for each of 5 .* got None"),
+        (plain(), {"class_names": None}, "expected class_names, a str for each of 5 .* got None"),
+        (plain(), {"class_names": [1, 2, 3, 4, 5]}, "a str for each of 5 classes, got 5: "),
         (plain(classes=1000), {"class_names": ["cat", "dog"]}, "each of 1000 classes, got 2: "),
-        (plain(classes=3), {"class_names": "cat"}, "each of 3 classes, got 3: 'cat'"),
+        (plain(classes=3), {"class_names": "cat"}, "each of 3 classes, got 'cat'"),
         (plain(wrap=lambda s: s.softmax(1)), {}, "unnormalized .* got those of a soft-max"),
         (plain(wrap=lambda s: 9 * s.log_softmax(1) / 9), {}, "got those of a log-soft-max"),
         (plain(classes=1), {}, "two classes or more, got 1"),
@@ -413,7 +446,8 @@ class Blind(Returns):
         (plain(), {"mean": 0.5}, "three values each for RGB or one for gray"),
         (plain(), {"std": [0.5, 0.5, 0.0]}, "three values each for RGB or one for gray"),
         (plain().half(), {}, "expected a model of float32, got torch.float16"),
-        (len, {}, "expected a model as an nn.Module, got builtin"),
+        (plain(), {"input_size": 16}, r"input_size as \(height, width\), got 16"),
+        (len, {}, "expected a model as an nn.Module of Python, got builtin"),
     ],
 )
 def test_each_mistake_is_one_line(model, options, words):

@@ -209,7 +209,7 @@ def from_model(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
-    input_size: tuple[int, int] | None = None,
+    input_size: Sequence[int] | None = None,
 ) -> Network:
     """Return your own classifier as a frozen `Network`, which every helper takes.
 
@@ -228,7 +228,7 @@ def from_model(
         for RGB, one for gray. Without them the model's own, or ImageNet's, for RGB.
     class_names : sequence of str, optional
         One name a class. Without them the model's own, or ImageNet's if there are 1,000.
-    input_size : tuple of int, optional
+    input_size : sequence of int, optional
         (height, width). Without it the model's own, or (224, 224).
 
     Raises
@@ -237,8 +237,10 @@ def from_model(
         If the model does not take such images; if it returns no scores of two classes or
         more, or probabilities; if no gradient reaches the images; or if names are missing.
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"expected a model as an nn.Module, got {type(model).__name__}")
+    model = getattr(model, "_orig_mod", model)  # of one that torch.compile returned
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(f"expected a model as an nn.Module of Python, got {type(model).__name__}")
+    # where timm and transformers note what goes with the weights
     training, config = getattr(model, "pretrained_cfg", None) or {}, getattr(model, "config", None)
     normalization = _normalization(
         training.get("mean", _IMAGENET_MEAN) if mean is None else mean,
@@ -246,27 +248,34 @@ def from_model(
     )
     if input_size is None:
         side = getattr(config, "image_size", None) or 224
-        input_size = tuple(training.get("input_size", (3, side, side))[1:])
+        sides = (side, side) if isinstance(side, int) else tuple(side)
+        input_size = training.get("input_size", (3, *sides))[1:]
+    if not isinstance(input_size, Sequence) or len(input_size) != 2 or min(input_size) < 1:
+        raise ValueError(f"expected an input_size as (height, width), got {input_size!r}")
+    size = (input_size[0], input_size[1])
     weight = next(model.parameters(), normalization.mean)
     if weight.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"expected a model of float32, got {weight.dtype}: model.float()?")
     normalization.to(weight)
-    layers, count = _checked_layers(model, normalization, input_size)
+    layers, count = _checked_layers(model, normalization, size)
     if class_names is None:
         labels = getattr(config, "id2label", None) or {}
-        class_names = [labels[i] for i in range(count)] if len(labels) == count else None
-        class_names = imagenet_class_names() if not class_names and count == 1000 else class_names
-    if class_names is None or isinstance(class_names, str) or len(class_names) != count:
-        got = class_names if class_names is None else f"{len(class_names)}: {class_names!r:.60}"
-        raise ValueError(f"expected class_names, one for each of {count} classes, got {got}")
+        if {*labels} == {*range(count)}:
+            class_names = [labels[i] for i in range(count)]
+        elif count == 1000:
+            class_names = imagenet_class_names()
+    names = None if class_names is None or isinstance(class_names, str) else tuple(class_names)
+    if not names or len(names) != count or not all(isinstance(name, str) for name in names):
+        got = f"{class_names!r:.60}" if not names else f"{len(names)}: {names!r:.60}"
+        raise ValueError(f"expected class_names, a str for each of {count} classes, got {got}")
     interpolation = training.get("interpolation")
     return Network(
         normalization,
         layers,
         name=type(model).__name__,
-        class_names=class_names,
-        input_size=input_size,
-        resized_side=round(max(input_size) / training.get("crop_pct", 0.875)),
+        class_names=names,
+        input_size=size,
+        resized_side=round(max(size) / training.get("crop_pct", 0.875)),
         interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
     )
 
@@ -348,16 +357,12 @@ def _checked_layers(
         low, sums = scores.min(), scores.detach().sum(1)
         if not sums.isfinite().all():
             raise ValueError(f"expected finite class scores of {kind}, got {sums.tolist()} as sums")
-        logarithms = scores.detach().logsumexp(1)
-        for name, is_it in (
-            ("soft-max", low >= 0 and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)),
-            ("log-soft-max", bool((logarithms.abs() < 1e-3).all())),
-        ):
-            if is_it:
-                raise ValueError(
-                    f"expected unnormalized class scores of {kind}, got those of a {name}: the "
-                    "helpers want the layer before it"
-                )
+        is_soft = low >= 0 and bool(((sums - 1).abs() < 1e-3).all())
+        if is_soft or bool((scores.detach().logsumexp(1).abs() < 1e-3).all()):
+            raise ValueError(
+                f"expected unnormalized class scores of {kind}, got those of a "
+                f"{'soft-max' if is_soft else 'log-soft-max'}: leave this last layer out"
+            )
         # in a sum of all scores, their gradients might cancel
         one = (scores * torch.linspace(1, 2, count).to(scores)).sum()
         gradient = None

@@ -149,7 +149,8 @@ def _stage_saliency(
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
         scores = network.layers(network.normalization(images))
-        chosen = scores.gather(1, classes[:, None]).sum()
+        # a copy, as they may come from the caller's inference mode
+        chosen = scores.gather(1, classes.clone()[:, None]).sum()
         gradients = torch.autograd.grad(chosen, [seen[name] for name in found])
     return [
         layout.as_picture(gradient, images.shape[2:]).abs().amax(1)

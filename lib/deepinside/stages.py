@@ -139,6 +139,8 @@ def layouts(network: Network, layers: Sequence[str]) -> dict[str, Layout]:
     return {name: found[name].layout for name in layers}
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _activations(network: Network) -> dict[str, _Activation]:
     """Return every layer's activation for noise, in the order in which they are computed."""
     seen, images = _seen(network, _noise(network)[:1])
@@ -178,9 +180,8 @@ def _seen(network: Network, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """
     network = copy_sharing_weights(network)
     seen = listened_to(network, [name for name, _ in network.named_modules()])
-    with torch.inference_mode(False), torch.enable_grad():
-        images = images.clone().requires_grad_()
-        network(images)
+    images = images.clone().requires_grad_()
+    network(images)
     windows = [n for n, m in network.named_modules() if isinstance(m, PartitionAttentionLayer)]
     inside = tuple(f"{name}." for name in windows)
     kept = [n for n in seen if n == "" or (n.startswith("layers.") and not n.startswith(inside))]
