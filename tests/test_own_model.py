@@ -190,7 +190,10 @@ def test_stages_are_pictures_that_shrink_or_blocks_of_tokens(family):
         assert one.max() > 1.001 * one.min()
 
 
-def test_stages_of_googlenet_are_joined_and_of_maxvit_no_windows():
+def test_stages_are_no_branches_no_bottlenecks_and_no_windows():
+    squeezenet = torchvision.models.squeezenet1_1(num_classes=5)
+    network = from_model(drawn(squeezenet), class_names=CLASSES, input_size=(64, 64))
+    assert stage_names(network) == [f"layers.features.{i}" for i in (4, 7, 11)]
     names = [f"layers.{name}" for name in ("inception3b", "inception4e", "inception5a")]
     assert stage_names(network_of(googlenet))[1:] == names
     assert stage_names(network_of(maxvit))[0] == "layers.blocks.0"
@@ -214,13 +217,19 @@ def test_layers_are_found_in_a_model_within_a_model():
 
 
 def test_activation_is_that_of_the_layer_whatever_works_in_place_after_it(generator):
-    """In a ResNet the sum overwrites what the last batch norm of a block returned."""
-    network, images = network_of(resnet18), torch.rand(1, 3, 64, 64, generator=generator)
-    before, after = stage_saliency(
-        network, images, 0, ["layers.layer2.0.bn2", "layers.layer2.0.downsample"]
-    )
-    # both are terms of one sum
-    torch.testing.assert_close(before, after)
+    """In GoogLeNet a ReLU overwrites what the batch norm before it returned."""
+    network, images = network_of(googlenet), torch.rand(1, 3, 64, 64, generator=generator)
+    (found,) = stage_saliency(network, images, 0, ["layers.inception3b.branch1.bn"])
+    model, kept = drawn(googlenet()).eval(), []
+
+    def keep(module, given, output):
+        kept.append(output)
+        return output.clone()
+
+    model.inception3b.branch1.bn.register_forward_hook(keep)
+    score = model(network.normalization(images))[0, 0]
+    expected = first(torch.autograd.grad(score, kept)[0])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * expected.max().item())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
