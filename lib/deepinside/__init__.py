@@ -7,7 +7,7 @@ what goes in              `images`, `networks`; `digits`, `squeezenet`
 class scores, §2          `class_score`
 class models, §2          `class_model`; what later work adds: `regularizers`
 saliency maps, §3.1       `saliency`
-localization, §3.2        `localization`; its maps `object_maps`, its measures `measures`
+localization, §3.2        `localization`; its maps: `object_maps`, `stages`; `measures`
 DeconvNet, §4             `deconvnet`; the way back as a network: `backward_network`
 what a map is tested by   `limits`
 figures                   `plots`

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from deepinside.class_score import ClassScore, top_classes
-from deepinside.images import Box, check_photo, squash_photo
+from deepinside.images import Box, check_photo
 from deepinside.networks import Network
-from deepinside.object_maps import SCALES, object_maps
+from deepinside.object_maps import SCALES, object_maps, squashed
 
 # a longer photo is cut at this size, in pixels, and the mask enlarged
 _LONGER_SIDE = 250
@@ -74,9 +74,8 @@ def find_top_objects(
 
     The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
     """
-    image = squash_photo(photo, network.input_size, interpolation=network.interpolation)
-    device = next(network.parameters()).device
-    answers = top_classes(network, image[None].to(device), count)[0]
+    image = squashed(network, [photo], network.input_size).to(network.normalization.mean.device)
+    answers = top_classes(network, image, count)[0]
     classes = [answer.index for answer in answers]
     maps = object_maps(network, [photo] * count, classes, scales=scales)
     boxes = [object_box(saliency, photo.shape[1:]) for saliency in maps]

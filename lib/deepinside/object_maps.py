@@ -8,15 +8,16 @@ sizes of the photo and over its mirror image; a box is read from it with Otsu's 
 Nothing is trained, and nothing chosen for the single photo.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from deepinside.class_score import Target, class_indices, target_classes
 from deepinside.images import squash_photo
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.stages import Layout, layouts, listened_to, stages
 
 # sizes of the photo, as shares of the network's input; each has twice the pixels of the last
 SCALES = (1.0, 2**0.5, 2.0)
@@ -31,6 +32,7 @@ def object_maps(
     *,
     scales: Sequence[float] = SCALES,
     mirrored: bool = True,
+    layers: Sequence[str] | None = None,
 ) -> Tensor:
     """Return saliency averaged over depths and sizes, one map a photo, (N, h, w).
 
@@ -46,25 +48,52 @@ def object_maps(
         Rounded to sides that are multiples of 32. 1 alone serves networks of one size.
     mirrored : bool
         Average with the map of the mirror image, turned back.
+    layers : sequence of str, optional
+        As for `stage_saliency`; without them `stage_names`.
+
+    Raises
+    ------
+    ValueError
+        If photos, class, scales or layers are none; or if the network does not take images of
+        the size of a scale.
     """
     if not len(photos) or not len(scales) or min(scales) <= 0:
         raise ValueError(f"expected photos and scales above 0, got {len(photos)} and {scales}")
-    device, size = _device(network), network.input_size
+    device, size = network.normalization.mean.device, network.input_size
     # one copy for all passes, whose layers are listened to
     network = copy_sharing_weights(network)
-    squashed = _squashed(network, photos, size).to(device)
-    classes = target_classes(network, squashed, target)
-    names = stage_names(network)
-    seen = _listened_to(network, names)
+    unscaled = squashed(network, photos, size).to(device)
+    classes = target_classes(network, unscaled, target)
+    found = stages(network) if layers is None else layouts(network, layers)
+    seen = listened_to(network, [*found])
     total = torch.zeros((len(photos), *size), device=device)
     for scale in scales:
         sides = size if scale == 1 else (_side(size[0] * scale), _side(size[1] * scale))
-        images = squashed if scale == 1 else _squashed(network, photos, sides).to(device)
-        total += _averaged(_stage_saliency(network, images, classes, names, seen), size)
+        images = unscaled if scale == 1 else squashed(network, photos, sides).to(device)
+        try:
+            total += _averaged(_stage_saliency(network, images, classes, found, seen), size)
+        except Exception as error:  # the network's own code raises what it likes
+            if scale == 1:
+                raise
+            raise ValueError(
+                f"expected scales=[1] for {network.name}, which takes images of {size} and fails "
+                f"at {sides}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            ) from error
         if mirrored:
-            maps = _stage_saliency(network, images.flip(-1), classes, names, seen)
+            maps = _stage_saliency(network, images.flip(-1), classes, found, seen)
             total += _averaged(maps, size).flip(-1)
     return total / (len(scales) * (1 + mirrored))
+
+
+def squashed(network: Network, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return whole photos as a batch of images of a size (height, width), (N, C, h, w).
+
+    For a network of gray images, the mean of their channels.
+    """
+    interpolation = network.interpolation
+    images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
+    batch = torch.stack(images)
+    return batch.mean(1, keepdim=True) if network.input_channels == 1 else batch
 
 
 def stage_saliency(
@@ -83,77 +112,50 @@ def stage_saliency(
     target : int, str, sequence or tensor
         The class, by index or name, one for all images or one each.
     layers : sequence of str
-        Names of ``network.named_modules()`` that return activations (N, C, h_n, w_n).
+        Names of ``network.named_modules()`` that return activations (N, C, h_n, w_n),
+        (N, h_n, w_n, C) or tokens (N, any others + h_n * w_n, C).
 
     Returns
     -------
     list of Tensor
         A map (N, h_n, w_n) for each layer.
+
+    Raises
+    ------
+    ValueError
+        If a layer is none of these.
     """
-    network = copy_sharing_weights(network)
     indices = class_indices(target, len(images), network.class_names)
-    classes = torch.tensor(indices, device=_device(network))
-    return _stage_saliency(network, images, classes, layers, _listened_to(network, layers))
+    classes = torch.tensor(indices, device=network.normalization.mean.device)
+    found = layouts(network, layers)
+    network = copy_sharing_weights(network)
+    seen = listened_to(network, layers)
+    return _stage_saliency(network, images, classes, found, seen)
 
 
 def stage_names(network: Network) -> list[str]:
-    """Return the layers whose activations stand for the depths of a network.
-
-    For an EfficientNet all stages but the first; else the last activation of each
-    resolution, from a quarter of the image's side down.
-    """
-    blocks = getattr(network.layers, "blocks", None)
-    if isinstance(blocks, nn.Sequential):
-        return [f"layers.blocks.{i}" for i in range(1, len(blocks))]
-    network = copy_sharing_weights(network)
-    leaves = [name for name, module in network.named_modules() if not list(module.children())]
-    seen = _listened_to(network, leaves)
-    weight = next(network.parameters())
-    with torch.no_grad():
-        network(weight.new_full((1, network.input_channels, *network.input_size), 0.5))
-    last: dict[tuple[int, ...], str] = {}
-    for name, output in seen.items():
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
-            last[tuple(output.shape[2:])] = name
-    small = [name for size, name in last.items() if 4 * size[0] <= network.input_size[0] + 4]
-    if not small:
-        raise ValueError(f"expected a network with activations (N, C, h, w), got {network.name}")
-    return small
-
-
-def _listened_to(network: Network, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Return where each pass leaves the outputs of these layers, in the order of the calls."""
-    modules = dict(network.named_modules())
-    unknown = [name for name in layers if name not in modules]
-    if unknown or not len(layers):
-        raise ValueError(f"expected names of modules of {network.name}, got {unknown or 'none'}")
-    seen: dict[str, Tensor] = {}
-
-    def keeper(name: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = output
-
-        return keep
-
-    for name in layers:
-        modules[name].register_forward_hook(keeper(name))
-    return seen
+    """Return the layers whose activations stand for the depths: `deepinside.stages.stages`."""
+    return [*stages(network)]
 
 
 def _stage_saliency(
     network: Network,
     images: Tensor,
     classes: Tensor,
-    layers: Sequence[str],
+    found: dict[str, Layout],
     seen: dict[str, Tensor],
 ) -> list[Tensor]:
     """Return the maps of layers that are listened to, by one pass each way."""
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
         scores = network.layers(network.normalization(images))
-        chosen = scores.gather(1, classes[:, None]).sum()
-        gradients = torch.autograd.grad(chosen, [seen[name] for name in layers])
-    return [gradient.abs().amax(1) for gradient in gradients]
+        # a copy, as they may come from the caller's inference mode
+        chosen = scores.gather(1, classes.clone()[:, None]).sum()
+        gradients = torch.autograd.grad(chosen, [seen[name] for name in found])
+    return [
+        layout.as_picture(gradient, images.shape[2:]).abs().amax(1)
+        for layout, gradient in zip(found.values(), gradients, strict=True)
+    ]
 
 
 def _averaged(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -168,14 +170,5 @@ def _averaged(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     return total[:, 0] / len(maps)
 
 
-def _squashed(network: Network, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    interpolation = network.interpolation
-    return torch.stack([squash_photo(photo, size, interpolation=interpolation) for photo in photos])
-
-
 def _side(length: float) -> int:
     return max(1, round(length / _MULTIPLE)) * _MULTIPLE
-
-
-def _device(network: Network) -> torch.device:
-    return next(network.parameters()).device

@@ -35,7 +35,10 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
         If the prepared network's scores differ from the original's by more than 1e-4 of
         the largest score: then preparing it has changed the function.
     """
-    prepared = copy.deepcopy(layers).eval().requires_grad_(False)
+    # what a layer remembers of its last pass cannot be copied if it has a gradient
+    values = [value for module in layers.modules() for value in vars(module).values()]
+    remembered = {id(value): value for value in values if isinstance(value, Tensor)}
+    prepared = copy.deepcopy(layers, remembered).eval().requires_grad_(False)
     with torch.no_grad():
         # on a copy, as the first layer may work in place
         expected = prepared(image.clone())
