@@ -4,10 +4,12 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 from deepinside.deconvnet import pseudo_gradient, reconstruction
 from deepinside.explorers import deconvnet_explorer
-from deepinside.images import photo_names
+from deepinside.images import fit_photo, load_photo, photo_names
+from deepinside.networks import from_model, load_network
 
 RULES = {"gradient": "gradient", "DeconvNet": "deconvnet", "guided back-propagation": "guided"}
 NORM = "norm, over that of the gradient's signal"
@@ -72,3 +74,21 @@ def test_layers_are_the_networks_and_photos_the_books(without_grid, network):
     assert len(layer.values) == 7
     assert set(LAYERS) <= set(layer.values)
     assert rule.values == tuple(RULES)
+
+
+def test_a_network_of_the_papers_kind_starts_from_its_fire_modules(answer_of):
+    squeezenet = load_network("squeezenet", input_size=(96, 96))
+    found = answer_of(deconvnet_explorer, squeezenet)(
+        photo="cat", layer="stage 2", rule="DeconvNet"
+    )
+    image = fit_photo(load_photo("cat"), squeezenet)[0]
+    signal = reconstruction(squeezenet, image[None], "layers.fire5", rule="deconvnet")[0]
+    likeness = torch.corrcoef(torch.stack([signal.flatten(), image.flatten()]))[0, 1]
+    assert found.numbers["correlation with the photo"] == f"{likeness:.2f}"
+
+
+def test_a_network_without_relus_is_refused(generator):
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = from_model(layers, class_names=list("abcd"), input_size=(16, 16))
+    with pytest.raises(ValueError, match="expected a network with ReLUs that are modules"):
+        deconvnet_explorer(network)

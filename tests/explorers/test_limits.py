@@ -10,6 +10,7 @@ from deepinside.deconvnet import pseudo_gradient
 from deepinside.explorers import limits_explorer
 from deepinside.images import photo_names
 from deepinside.limits import layers_top_down, randomize_layers
+from deepinside.networks import load_network
 
 SIMILARITY = "similarity of the two maps"
 
@@ -104,3 +105,15 @@ def test_slider_goes_from_none_to_all_layers_and_photos_are_the_books(without_gr
     assert set(photo.values) <= set(photo_names())
     assert len(rule.values) == 3
     assert [control.kind for control in (layers, rule, photo)] == ["slider", "list", "photo"]
+
+
+def test_a_network_of_other_layers_has_them_on_its_slider(answer_of, without_grid):
+    squeezenet = load_network("squeezenet", input_size=(96, 96))
+    ((counts, *_), _) = without_grid(limits_explorer, squeezenet)
+    assert (counts.values, counts.start) == ((0, 1, 2, 5, 10, 20, 26), 26)
+    found = answer_of(limits_explorer, squeezenet)(photo="cat", layers=26, rule="gradient")
+    (trained, random) = found.panels
+    # redrawn, this network's last ReLU is shut for the class at all positions
+    assert found.numbers[SIMILARITY] == "none"
+    assert trained.title == "trained network"
+    assert "similarity none" in random.alt

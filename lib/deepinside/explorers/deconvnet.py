@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.deconvnet import pseudo_gradient, reconstruction
+from deepinside.deconvnet import pseudo_gradient, reconstruction, relu_shape
 from deepinside.explorers.packing import Answer, Panel
 from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
 from deepinside.networks import Network
+from deepinside.object_maps import stage_names
 
 # what a reader chooses among, and the names in the package
 RULES = {
@@ -15,22 +16,24 @@ RULES = {
     "DeconvNet": "deconvnet",
     "guided back-propagation": "guided",
 }
-_LAYERS = {
-    "class score": None,
-    **{f"stage {i}": f"layers.blocks.{i}" for i in range(5, 0, -1)},
-    "first convolution": "layers.bn1",
-}
 
 
 def deconvnet_explorer(network: Network) -> Explorer:
     """Return the explorer of the three ReLU rules: photo, layer to start from, and rule.
 
-    Paper §4, chapter *Gradient and DeconvNet*.
+    The layers are the network's stages, as in object maps, and its first ReLU. Paper §4,
+    chapter *Gradient and DeconvNet*.
+
+    Raises
+    ------
+    ValueError
+        If the network has no module that is a ReLU.
     """
+    layers = _layers(network)
 
     def answer(state: State) -> Answer:
         image = images.fit_photo(photo_of(state["photo"]), network)[0]
-        layer, rule = _LAYERS[state["layer"]], state["rule"]
+        layer, rule = layers[state["layer"]], state["rule"]
         signal = _carried_back(network, image, layer, RULES[rule])
         norm = signal.norm() / _carried_back(network, image, layer, "gradient").norm()
         likeness = torch.corrcoef(torch.stack([signal.flatten(), image.flatten()]))[0, 1]
@@ -52,12 +55,21 @@ def deconvnet_explorer(network: Network) -> Explorer:
 
     controls = [
         Control("photo", "Photo", ("cat", "coffee", "rocket"), "photo"),
-        Control("layer", "Signal starts from", tuple(_LAYERS), "list", "stage 2"),
+        Control("layer", "Signal starts from", tuple(layers), "list", "stage 2"),
         Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
     ]
     return Explorer(
         "Gradient and DeconvNet", controls, lambda states: [answer(state) for state in states]
     )
+
+
+def _layers(network: Network) -> dict[str, str | None]:
+    """Return where the signal can start, by what a reader is told, from the scores down."""
+    relus = [name for name, module in network.named_modules() if relu_shape(module)]
+    if not relus:
+        raise ValueError(f"expected a network with ReLUs that are modules, got {network.name}")
+    stages = {f"stage {i}": name for i, name in enumerate(stage_names(network)[:5], 1)}
+    return {"class score": None, **dict(reversed(stages.items())), "first convolution": relus[0]}
 
 
 def _carried_back(network: Network, image: Tensor, layer: str | None, rule: str) -> Tensor:

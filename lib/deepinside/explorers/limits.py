@@ -14,7 +14,7 @@ from deepinside.explorers.widget import Control, Explorer, State, photo_of, phot
 from deepinside.limits import layers_top_down, randomize_layers, rank_correlation
 from deepinside.networks import Network
 
-_COUNTS = (0, 1, 2, 5, 10, 20, 35, 50)
+_COUNTS = (0, 1, 2, 5, 10, 20, 35)
 
 
 def limits_explorer(network: Network) -> Explorer:
@@ -23,8 +23,9 @@ def limits_explorer(network: Network) -> Explorer:
     After the paper, chapter *Limits*.
     """
     layers = layers_top_down(network)
+    counts = (*(count for count in _COUNTS if count < len(layers)), len(layers))
 
-    @lru_cache(maxsize=len(_COUNTS))
+    @lru_cache(maxsize=len(counts))
     def forgetful(count: int) -> Network:
         seeded = torch.Generator().manual_seed(0)
         blank = randomize_layers(network, layers[:count], generator=seeded)
@@ -41,25 +42,26 @@ def limits_explorer(network: Network) -> Explorer:
             for net in (network, blank)
         )
         says = top_classes(blank, image, 1)[0][0]
-        rank = rank_correlation(trained, random).item()
+        # a network that ends in a ReLU may give a class 0, and no pixel a part in it
+        rank = f"{rank_correlation(trained, random).item():.2f}" if random.any() else "none"
         title = photo_title(state["photo"])
         told = f"Map of {title}, {asked.name}, by the rule {rule}"
         panels = [
             _map_panel("trained network", f"{told}, of the trained network.", trained[0]),
             _map_panel(
                 f"{count} of {len(layers)} random",
-                f"{told}, with {count} layers random: similarity {rank:.2f}.",
+                f"{told}, with {count} layers random: similarity {rank}.",
                 random[0],
             ),
         ]
         numbers = {
-            "similarity of the two maps": f"{rank:.2f}",
+            "similarity of the two maps": rank,
             "randomized network says": f"{says.name} ({says.probability:.2f})",
         }
         return Answer(panels, numbers)
 
     controls = [
-        Control("layers", "Random layers, from the last one on", _COUNTS, start=50),
+        Control("layers", "Random layers, from the last one on", counts, start=len(layers)),
         Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
         Control("photo", "Photo", ("cat", "coffee", "astronaut"), "photo"),
     ]
