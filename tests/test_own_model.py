@@ -433,10 +433,14 @@ class Blind(Returns):
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        (plain(), {"class_names": None}, "expected class_names, a str for each of 5 .* got None"),
+        (
+            plain(),
+            {"class_names": None},
+            "expected class_names, a str for each of 5 .* got 0: None",
+        ),
         (plain(), {"class_names": [1, 2, 3, 4, 5]}, "a str for each of 5 classes, got 5: "),
         (plain(classes=1000), {"class_names": ["cat", "dog"]}, "each of 1000 classes, got 2: "),
-        (plain(classes=3), {"class_names": "cat"}, "each of 3 classes, got 'cat'"),
+        (plain(), {"class_names": "cat"}, "each of 5 classes, got 3: 'cat'"),
         (plain(wrap=lambda s: s.softmax(1)), {}, "unnormalized .* got those of a soft-max"),
         (plain(wrap=lambda s: 9 * s.log_softmax(1) / 9), {}, "got those of a log-soft-max"),
         (plain(classes=1), {}, "two classes or more, got 1"),

@@ -34,7 +34,8 @@ def from_model(
         as ``logits`` or the first of a dict, a tuple or an object.
     mean, std : float or sequence of float, optional
         What the training subtracted from images in [0, 1], and then divided by: three values
-        for RGB, one for gray. Without them the model's own, or ImageNet's, for RGB.
+        for RGB, one for gray. Without them the model's own, or ImageNet's, for RGB. A model of
+        transformers has its own in its image processor: pass them on.
     class_names : sequence of str, optional
         One name a class. Without them the model's own, or ImageNet's if there are 1,000.
     input_size : sequence of int, optional
@@ -59,7 +60,7 @@ def from_model(
         side = getattr(config, "image_size", None) or 224
         sides = (side, side) if isinstance(side, int) else tuple(side)
         input_size = training.get("input_size", (3, *sides))[1:]
-    if not isinstance(input_size, Sequence) or len(input_size) != 2 or min(input_size) < 1:
+    if not isinstance(input_size, Sequence) or len(input_size) != 2:
         raise ValueError(f"expected an input_size as (height, width), got {input_size!r}")
     size = (input_size[0], input_size[1])
     weight = next(model.parameters(), normalization.mean)
@@ -73,10 +74,12 @@ def from_model(
             class_names = [labels[i] for i in range(count)]
         elif count == 1000:
             class_names = imagenet_class_names()
-    names = None if class_names is None or isinstance(class_names, str) else tuple(class_names)
-    if not names or len(names) != count or not all(isinstance(name, str) for name in names):
-        got = f"{class_names!r:.60}" if not names else f"{len(names)}: {names!r:.60}"
-        raise ValueError(f"expected class_names, a str for each of {count} classes, got {got}")
+    names = () if class_names is None else tuple(class_names)
+    if len(names) != count or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"expected class_names, a str for each of {count} classes, got {len(names)}: "
+            f"{class_names!r:.60}"
+        )
     interpolation = training.get("interpolation")
     return Network(
         normalization,
