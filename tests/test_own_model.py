@@ -18,7 +18,7 @@ from deepinside.backward_network import backward_network
 from deepinside.class_model import class_model
 from deepinside.class_score import class_score, top_classes
 from deepinside.deconvnet import pseudo_gradient, reconstruction
-from deepinside.images import load_photo
+from deepinside.images import fit_photo, load_photo
 from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.localization import find_object, find_top_objects
 from deepinside.networks import from_model, imagenet_class_names
@@ -408,6 +408,11 @@ def test_gray_model_is_told_by_one_mean_value():
         rtol=1e-3,
         atol=1e-3,
     )
+    torch.testing.assert_close(
+        ten_crop_saliency(network, cat, "bee"), ten_crop_saliency(network, gray, "bee")
+    )
+    image, _ = fit_photo(cat, network)
+    assert pseudo_gradient(network, image[None], "bee", rule="gradient").shape == (1, 1, 32, 32)
 
 
 def test_what_timm_and_transformers_note_is_taken():
