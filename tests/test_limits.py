@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
 
 from deepinside.class_score import class_probability
 from deepinside.limits import (
@@ -115,6 +116,30 @@ def test_redrawn_weights_have_the_variance_of_he(digits_network):
         assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / inputs[name]), rel=0.12)
         assert abs(layer.weight.mean().item()) < 3 * math.sqrt(2 / inputs[name] / 400)
         assert layer.bias.eq(0).all()
+
+
+def test_all_layers_leave_no_kernel_no_matrix_and_no_bias_as_it_was():
+    """Attention keeps a matrix of its own, a transformer its tokens and positions."""
+    torch.manual_seed(4)
+    vit = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3).eval()
+    with torch.no_grad():
+        for parameter in vit.parameters():
+            parameter.add_(0.1)
+    names = layers_top_down(vit)
+    randomized = randomize_layers(vit, names, generator=seeded())
+    kept = {
+        name
+        for name, value in randomized.state_dict().items()
+        if (value - vit.state_dict()[name]).abs().min() == 0
+    }
+    norms = (
+        "encoder.ln",
+        *(f"encoder.layers.encoder_layer_{i}.ln_{k}" for i in (0, 1) for k in (1, 2)),
+    )
+    assert kept == {f"{norm}.{kind}" for norm in norms for kind in ("weight", "bias")}
+    attention = randomized.get_submodule("encoder.layers.encoder_layer_1.self_attention")
+    assert attention.in_proj_weight.std().item() == pytest.approx(math.sqrt(2 / 16), rel=0.12)
+    assert attention.in_proj_bias.eq(0).all()
 
 
 def test_randomizing_goes_by_the_generator(network, four_images):

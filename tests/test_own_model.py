@@ -17,8 +17,8 @@ from torchvision.models.vision_transformer import VisionTransformer
 from deepinside.backward_network import backward_network
 from deepinside.class_model import class_model
 from deepinside.class_score import class_score, top_classes
-from deepinside.deconvnet import pseudo_gradient
-from deepinside.images import load_photo
+from deepinside.deconvnet import pseudo_gradient, reconstruction
+from deepinside.images import fit_photo, load_photo
 from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.localization import find_object, find_top_objects
 from deepinside.networks import from_model, imagenet_class_names
@@ -169,6 +169,54 @@ def test_map_of_a_layer_is_the_largest_gradient_over_its_own_channels(
     (gradient,) = torch.autograd.grad(scores[0, 1] + scores[1, 2], kept)
     expected = reduced(gradient)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * expected.max().item())
+
+
+@pytest.mark.parametrize(
+    ("family", "layer", "is_last"),
+    [
+        (swin, "features.1", True),
+        (swin, "features.3", True),
+        (timm_swin, "layers.0", True),
+        (convnext, "features.1", False),
+        (convnext, "features.1.0.block.2", True),
+        (resnet18, "layer2", False),
+        (resnet18, "avgpool", False),
+    ],
+)
+def test_reconstruction_begins_in_the_layer_s_own_channel(family, layer, is_last, generator):
+    network, images = network_of(family), torch.rand(1, 3, 64, 64, generator=generator)
+    model, kept = drawn(family()).eval(), []
+    model.get_submodule(layer).register_forward_hook(lambda *given: kept.append(given[2]))
+    images.requires_grad_()
+    model(network.normalization(images))
+    channel = kept[0][..., 3] if is_last else kept[0][:, 3]
+    place = divmod(channel.argmax().item(), channel.shape[2])
+    for position, start in ((None, channel), ("strongest", channel.max()), (place, channel.max())):
+        got = reconstruction(
+            network, images, f"layers.{layer}", rule="gradient", channel=3, position=position
+        )
+        (expected,) = torch.autograd.grad(start, images, start.detach(), retain_graph=True)
+        torch.testing.assert_close(
+            got, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item()
+        )
+
+
+def test_reconstruction_of_a_plain_model_goes_by_the_shape(generator):
+    network, images = network_of(swin), torch.rand(1, 3, 64, 64, generator=generator)
+    options = {"rule": "gradient", "channel": 30}
+    # with respect to normalized images
+    got = reconstruction(drawn(swin()), network.normalization(images), "features.3", **options)
+    expected = reconstruction(network, images, "layers.features.3", **options)
+    expected = expected * network.normalization.std
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_reconstruction_has_no_channels_in_windows():
+    windows = "layers.blocks.0.layers.0.layers.window_attention.partition_op"
+    with pytest.raises(ValueError, match=r"expected layers of MaxVit with activations"):
+        reconstruction(
+            network_of(maxvit), torch.rand(1, 3, 64, 64), windows, rule="gradient", channel=0
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -360,6 +408,11 @@ def test_gray_model_is_told_by_one_mean_value():
         rtol=1e-3,
         atol=1e-3,
     )
+    torch.testing.assert_close(
+        ten_crop_saliency(network, cat, "bee"), ten_crop_saliency(network, gray, "bee")
+    )
+    image, _ = fit_photo(cat, network)
+    assert pseudo_gradient(network, image[None], "bee", rule="gradient").shape == (1, 1, 32, 32)
 
 
 def test_what_timm_and_transformers_note_is_taken():
@@ -433,10 +486,14 @@ class Blind(Returns):
 @pytest.mark.parametrize(
     ("model", "options", "words"),
     [
-        (plain(), {"class_names": None}, "expected class_names, a str for each of 5 .* got None"),
+        (
+            plain(),
+            {"class_names": None},
+            "expected class_names, a str for each of 5 .* got 0: None",
+        ),
         (plain(), {"class_names": [1, 2, 3, 4, 5]}, "a str for each of 5 classes, got 5: "),
         (plain(classes=1000), {"class_names": ["cat", "dog"]}, "each of 1000 classes, got 2: "),
-        (plain(classes=3), {"class_names": "cat"}, "each of 3 classes, got 'cat'"),
+        (plain(), {"class_names": "cat"}, "each of 5 classes, got 3: 'cat'"),
         (plain(wrap=lambda s: s.softmax(1)), {}, "unnormalized .* got those of a soft-max"),
         (plain(wrap=lambda s: 9 * s.log_softmax(1) / 9), {}, "got those of a log-soft-max"),
         (plain(classes=1), {}, "two classes or more, got 1"),

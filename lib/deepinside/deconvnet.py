@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
 from deepinside.class_score import Target, check_images, class_score
-from deepinside.networks import copy_sharing_weights, in_evaluation_mode
+from deepinside.networks import Network, copy_sharing_weights, in_evaluation_mode
+from deepinside.stages import have_proportions, layouts
 
 # what a ReLU passes on of the signal r, where x_open is 1(x > 0) and r_open is 1(r > 0)
 _PASSED_ON: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -113,7 +114,8 @@ def reconstruction(
     Parameters
     ----------
     channel : int or sequence of int, optional
-        The filter, one for all images or one each.
+        The filter, one for all images or one each. Where channels come last, as in Swin, it
+        is read as such.
     position : (row, column), sequence of them, or "strongest", optional
         The neuron within `channel`, one for all or one each; "strongest" takes each
         image's largest activation of the channel.
@@ -121,18 +123,23 @@ def reconstruction(
     Raises
     ------
     ValueError
-        As `pseudo_gradient`; or if the layer has no such channel or position.
+        As `pseudo_gradient`; if the layer has no such channel or position; or, of a
+        `deepinside.networks.Network`, if it is not known which axis has the channels.
     """
     _check(network, images, rule, layer)
     if position is not None and channel is None:
         raise ValueError(f"expected a channel for the position, got only position={position!r}")
-    network, outputs = _with_rule(network, rule, layer)
+    ruled, outputs = _with_rule(network, rule, layer)
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
-        network(images)
+        ruled(images)
         output = _only(outputs, layer)
-        signal = output.detach() * _chosen(output.detach(), layer, channel, position)
-        _check_way(network, output, images, rule)
+        signal = output.detach()
+        if channel is not None:
+            axis = _channel_axis(network, layer, signal.shape, images.shape[2:])
+            first = signal.movedim(axis, 1)
+            signal = (first * _chosen(first, layer, channel, position)).movedim(1, axis)
+        _check_way(ruled, output, images, rule)
         return torch.autograd.grad(output, images, signal)[0]
 
 
@@ -344,12 +351,18 @@ def _is_number(factor: Tensor) -> bool:
     return factor.ndim == 0 and factor.dtype != torch.bool and promoted == narrow
 
 
-def _chosen(
-    output: Tensor, layer: str, channel: int | Sequence[int] | None, position: Position
-) -> Tensor:
-    """Return 1 where the signal starts, else 0, as `output`."""
-    if channel is None:
-        return torch.ones_like(output)
+def _channel_axis(network: nn.Module, layer: str, shape: Sequence[int], size: Sequence[int]) -> int:
+    """Return 1, or -1 if the axes with the images' proportions, (height, width), come before it."""
+    if len(shape) == 2:
+        return 1
+    first, last = have_proportions(shape[2:], size), have_proportions(shape[1:3], size)
+    if isinstance(network, Network) and (last or not first):
+        return layouts(network, [layer])[layer].channels
+    return -1 if last and not first else 1
+
+
+def _chosen(output: Tensor, layer: str, channel: int | Sequence[int], position: Position) -> Tensor:
+    """Return 1 where the signal starts, else 0, as `output`, (N, C, H, W) or (N, units)."""
     chosen, images = output.new_zeros(output.shape), range(len(output))
     channels = _one_each(channel, output.shape[:1], f"channel of {layer!r}")
     _check_within(channels, output.shape[1:2], f"a channel of {layer!r}")

@@ -56,6 +56,10 @@ class NetworkInput(Protocol):
     resized_side: int
     interpolation: str
 
+    @property
+    def input_channels(self) -> int:
+        """3 for RGB, 1 for gray."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -183,10 +187,11 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     """Return the network's input cut from a photo as in its training, and where it lies.
 
     The shorter side is resized to `network.resized_side`, the middle cropped to
-    `network.input_size`. The input is (3, h, w) in [0, 1], and ``image[None]`` a batch of
-    one; the view is for `lay_back`.
+    `network.input_size`. The input is (C, h, w) in [0, 1], by `in_channels_of`, and
+    ``image[None]`` a batch of one; the view is for `lay_back`.
     """
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
+    resized = in_channels_of(network, resized)
     (height, width), (h, w) = resized.shape[1:], network.input_size
     top, left = round((height - h) / 2), round((width - w) / 2)
     view = View((photo.shape[1], photo.shape[2]), (height, width), top, left, (h, w))
@@ -206,6 +211,11 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
         photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
     )[0]
     return squashed.clamp(0, 1)
+
+
+def in_channels_of(network: NetworkInput, photos: Tensor) -> Tensor:
+    """Return RGB photos (..., 3, H, W) as the network takes them: gray is the channels' mean."""
+    return photos.mean(-3, keepdim=True) if network.input_channels == 1 else photos
 
 
 def crop(resized: Tensor, view: View) -> Tensor:

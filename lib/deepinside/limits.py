@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from deepinside.class_score import Target, class_probability, target_classes
 
 _IMAGES_A_PASS = 16
-_LAYERS = (nn.Conv2d, nn.Linear)
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
@@ -44,11 +43,17 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
 def layers_top_down(network: nn.Module) -> list[str]:
     """Return the names of the layers with a kernel or a matrix, the class scores' first.
 
-    In the reverse of the order in which the network registers them, which in networks of
-    one path is that of the forward pass. So it is in SqueezeNet, where of the two convolutions
-    that stand side by side in a fire module neither is above the other.
+    Convolutions, fully connected and attention layers, and whatever else has a parameter of
+    two axes or more, such as a table of positions. In the reverse of the order in which the
+    network registers them, which in networks of one path is that of the forward pass. So it is
+    in SqueezeNet, where of the two convolutions that stand side by side in a fire module
+    neither is above the other.
     """
-    return [name for name, layer in network.named_modules() if isinstance(layer, _LAYERS)][::-1]
+    return [
+        name
+        for name, layer in network.named_modules()
+        if any(weight.ndim > 1 for weight in layer.parameters(recurse=False))
+    ][::-1]
 
 
 def randomize_layers(
@@ -57,7 +62,8 @@ def randomize_layers(
     """Return a copy of a network in which the named layers have forgotten what they learned.
 
     Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
-    variance 2 / inputs of a unit; biases are 0. Where scores come from a ReLU, as SqueezeNet's
+    variance 2 / inputs of a unit; biases are 0. The gains and shifts of normalizations, which
+    no name stands for, stay. Where scores come from a ReLU, as SqueezeNet's
     do, some are then 0, and so is their gradient: about 1 in 7 once all layers are redrawn.
     Chapter *Limits*.
 
@@ -72,14 +78,12 @@ def randomize_layers(
     randomized = copy.deepcopy(network)
     with torch.no_grad():
         for name in names:
-            layer = randomized.get_submodule(name)
-            assert isinstance(layer, _LAYERS)
-            # drawn on the generator's device, so that a run repeats on any device
-            drawn = torch.empty(layer.weight.shape, device=generator.device)
-            nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
-            layer.weight.copy_(drawn)
-            if layer.bias is not None:
-                layer.bias.zero_()
+            for parameter in randomized.get_submodule(name).parameters(recurse=False):
+                # drawn on the generator's device, so that a run repeats on any device
+                drawn = torch.zeros(parameter.shape, device=generator.device)
+                if drawn.ndim > 1:
+                    nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
+                parameter.copy_(drawn)
     return randomized
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepinside.class_score import Target, class_indices, target_classes
-from deepinside.images import squash_photo
+from deepinside.images import in_channels_of, squash_photo
 from deepinside.networks import Network, copy_sharing_weights
 from deepinside.stages import Layout, layouts, listened_to, stages
 
@@ -86,14 +86,10 @@ def object_maps(
 
 
 def squashed(network: Network, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Return whole photos as a batch of images of a size (height, width), (N, C, h, w).
-
-    For a network of gray images, the mean of their channels.
-    """
+    """Return whole photos as a batch of images of a size (height, width), (N, C, h, w)."""
     interpolation = network.interpolation
     images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
-    batch = torch.stack(images)
-    return batch.mean(1, keepdim=True) if network.input_channels == 1 else batch
+    return in_channels_of(network, torch.stack(images))
 
 
 def stage_saliency(

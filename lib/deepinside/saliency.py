@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.class_score import Target, check_images, class_score, target_classes
-from deepinside.images import View, crop, lay_back, resize_photo
+from deepinside.images import View, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
@@ -134,6 +134,7 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
         The class; without it the one of the highest mean score over the crops.
     """
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
+    resized = in_channels_of(network, resized)
     (photo_height, photo_width), (height, width) = photo.shape[1:], resized.shape[1:]
     whole = View((photo_height, photo_width), (height, width), 0, 0, (height, width))
     views = _crop_views(whole, network.input_size)

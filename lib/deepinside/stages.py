@@ -236,15 +236,21 @@ def _layout(
         return Layout(-1, (height / h, width / w)) if grids else None
     if len(shape) != 4:
         return None
-    slack = max(height, width) + 2 * abs(height - width)
     fits = [
         layout
-        for layout, (h, w) in ((Layout(1), shape[2:]), (Layout(-1), shape[1:3]))
-        if min(h, w) > 1 and abs(h * width - w * height) < slack
+        for layout, sides in ((Layout(1), shape[2:]), (Layout(-1), shape[1:3]))
+        if min(sides) > 1 and have_proportions(sides, size)
     ]
     if len(fits) > 1:
         fits.sort(key=lambda layout: _moves(layout.as_picture(moved()[name].detach(), size)))
     return fits[-1] if fits else None
+
+
+def have_proportions(sides: Sequence[int], size: Sequence[int]) -> bool:
+    """Return whether (h, w) have the proportions of images (height, width), up to rounding."""
+    (h, w), (height, width) = sides, size
+    slack = max(height, width) + 2 * abs(height - width)
+    return abs(h * width - w * height) < slack
 
 
 def _moves(picture: Tensor) -> float:

@@ -9,7 +9,7 @@ from deepinside.class_score import ClassScore
 from deepinside.evaluation import localization
 from deepinside.evaluation.annotations import Truth
 from deepinside.evaluation.localization import COLUMNS, evaluate, merge, parts_of, summary
-from deepinside.images import load_photo
+from deepinside.images import load_photo, squash_photo
 from deepinside.localization import Found, find_object
 from deepinside.measures import iou
 from deepinside.networks import copy_sharing_weights
@@ -117,20 +117,21 @@ def test_top1_is_whether_the_first_class_is_one_of_the_label_s(folder, network, 
 def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolation(
     folder, network, output, monkeypatch
 ):
-    squash, used = localization.squash_photo, []
+    used = []
 
     def noted(photo, size, *, interpolation):
         used.append(interpolation)
-        return squash(photo, size, interpolation=interpolation)
+        return squash_photo(photo, size, interpolation=interpolation)
 
-    monkeypatch.setattr(localization, "squash_photo", noted)
+    monkeypatch.setattr("deepinside.object_maps.squash_photo", noted)
     trained = copy_sharing_weights(network)
     trained.interpolation = "bilinear"
     # in training mode no score would depend on the image
     trained.layers.classifier = nn.Sequential(nn.Dropout(1.0), trained.layers.classifier)
     row = measured(folder, output, trained.train(), TRUTHS[:1])["coffee.png"]
     assert row["top1"] == "1"
-    assert used == ["bilinear"]
+    # for the scores and for the map
+    assert used == ["bilinear", "bilinear"]
     assert trained.training
 
 

@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deepinside.evaluation.annotations import Classes, Truth, label_classes
-from deepinside.images import load_photo, squash_photo
+from deepinside.images import load_photo
 from deepinside.localization import find_top_objects, object_box
 from deepinside.measures import best_iou, ilsvrc_hit, mean_interval, pointing_hit
 from deepinside.networks import Network, in_evaluation_mode
-from deepinside.object_maps import SCALES, object_maps
+from deepinside.object_maps import SCALES, object_maps, squashed
 from deepinside.rows import appending, read_rows, write_rows
 
 COLUMNS = (
@@ -170,16 +170,15 @@ def _measured(
     """Yield what is measured on each photo; the passes are those of the whole batch."""
     if not photos:
         return
-    size, interpolation = network.input_size, network.interpolation
-    images = [squash_photo(photo.pixels, size, interpolation=interpolation) for photo in photos]
+    pixels = [photo.pixels for photo in photos]
+    images = squashed(network, pixels, network.input_size)
     device = next(network.parameters()).device
     with torch.no_grad():
-        scores = in_evaluation_mode(network)(torch.stack(images).to(device)).tolist()
+        scores = in_evaluation_mode(network)(images.to(device)).tolist()
     # of a label's classes the one of the highest score
     targets = [
         max(photo.classes, key=own.__getitem__) for photo, own in zip(photos, scores, strict=True)
     ]
-    pixels = [photo.pixels for photo in photos]
     maps = object_maps(network, pixels, targets, scales=scales).cpu()
     for photo, own, target, saliency in zip(photos, scores, targets, maps, strict=True):
         true_boxes, photo_size = photo.truth.boxes, tuple(photo.pixels.shape[1:])
