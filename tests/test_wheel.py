@@ -90,6 +90,6 @@ def test_everything_loads_from_the_wheel(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     found = [line.split() for line in done.stdout.splitlines()]
     counts = {kind: sum(line[0] == kind for line in found) for kind in ("network", "photo")}
-    assert counts == {"network": 5, "photo": 8}
+    assert counts == {"network": 5, "photo": 7}
     assert ["network", "efficientnet_lite2", "1000"] in found
     assert ["explorer", "True", "True"] in found
