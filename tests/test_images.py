@@ -427,13 +427,10 @@ def test_boxes_are_read_by_name_and_lie_within_the_photo():
 # Fitting
 
 
-def network_input(size, resized_side, interpolation="bilinear", channels=3):
+def network_input(size, resized_side, interpolation="bilinear", **others):
     """What `fit_photo` asks of a network."""
     return SimpleNamespace(
-        input_size=size,
-        resized_side=resized_side,
-        interpolation=interpolation,
-        input_channels=channels,
+        input_size=size, resized_side=resized_side, interpolation=interpolation, **others
     )
 
 
@@ -468,7 +465,7 @@ def test_fit_is_torchvision_s_resize_and_center_crop(size, interpolation, side, 
 
 def test_gray_network_gets_the_mean_of_the_channels(generator):
     photo = torch.rand(3, 40, 60, generator=generator)
-    image, view = fit_photo(photo, network_input((20, 24), 30, channels=1))
+    image, view = fit_photo(photo, network_input((20, 24), 30, input_channels=1))
     color, same = fit_photo(photo, network_input((20, 24), 30))
     assert view == same
     torch.testing.assert_close(image, (color[:1] + color[1:2] + color[2:]) / 3)

@@ -248,7 +248,6 @@ class SmallPhotoNetwork(nn.Sequential):
 
     class_names = ("a", "b", "c")
     interpolation = "bilinear"
-    input_channels = 3
 
     def __init__(self, *, input_size=(8, 8), resized_side=10, hidden=None):
         torch.manual_seed(8)

@@ -50,15 +50,11 @@ _PHOTOS: dict[str, tuple[Callable[[], np.ndarray], str, str, str]] = {
 
 
 class NetworkInput(Protocol):
-    """What `fit_photo` needs to know of a network."""
+    """What `fit_photo` needs to know of a network; one that has 1 as `input_channels` gets gray."""
 
     input_size: tuple[int, int]
     resized_side: int
     interpolation: str
-
-    @property
-    def input_channels(self) -> int:
-        """3 for RGB, 1 for gray."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,8 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
 
 def in_channels_of(network: NetworkInput, photos: Tensor) -> Tensor:
     """Return RGB photos (..., 3, H, W) as the network takes them: gray is the channels' mean."""
-    return photos.mean(-3, keepdim=True) if network.input_channels == 1 else photos
+    is_gray = getattr(network, "input_channels", 3) == 1
+    return photos.mean(-3, keepdim=True) if is_gray else photos
 
 
 def crop(resized: Tensor, view: View) -> Tensor:
