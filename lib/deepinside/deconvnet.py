@@ -80,7 +80,7 @@ def pseudo_gradient(
     Notes
     -----
     A pixel can be the maximum of several max-pooling windows, where these overlap. By every
-    rule here it gets the sum of their signals; un-pooling by Zeiler and Fergus's switches
+    rule here it gets the sum of their signals; un-pooling by `torch.nn.functional.max_unpool2d`
     leaves it the last one that is written, as `deepinside.backward_network` does on request.
     For the top class of seven photos, SqueezeNet's two DeconvNet maps correlate at 0.79 to
     0.85, and the second has 0.26 to 0.48 of the first's Euclidean norm. A window that holds

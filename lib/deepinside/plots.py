@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -106,7 +107,7 @@ def pictures_and_curve(
     curve: tuple[str, int, Sequence[float]] | None = None,
     note: str = "",
 ) -> Figure:
-    """Return a figure of images in a row, a curve beside them, and a line of text below.
+    """Return a figure of images in a row, a curve beside them, and a text below.
 
     Parameters
     ----------
@@ -144,7 +145,9 @@ def pictures_and_curve(
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(note, fontsize=9)
+    # as many characters of this size as the figure is wide
+    lines = [textwrap.fill(line, round(14 * count * width)) for line in note.splitlines()]
+    figure.supxlabel("\n".join(lines), fontsize=9)
     plt.close(figure)
     return figure
 

@@ -102,8 +102,8 @@ class BackwardNetwork(nn.Module):
         rule : str, optional
             "gradient", "deconvnet" or "guided".
         unpooling : str, optional
-            "add" for the gradient; "overwrite" for un-pooling as Zeiler and Fergus do it,
-            which differs where windows overlap.
+            "add" for the gradient; "overwrite" for un-pooling as PyTorch's `max_unpool2d` does
+            it, which differs where windows overlap.
         """
         if rule not in (None, *RULES):
             raise ValueError(f"expected a rule of {', '.join(RULES)}, got {rule!r}")
