@@ -498,6 +498,7 @@ def test_frames_are_played_from_first_to_last_with_the_curves_point(gallery):
     page.get_by_label("Size", exact=True).press("End")
     page.clock.run_for(1000)
     assert film(page)[0] == 4
+    assert page.locator(".dx-under").text_content() == ""
     assert not page.locator("circle").count()
 
 

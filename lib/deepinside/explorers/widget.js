@@ -330,6 +330,7 @@ function render({ model, el, page }) {
 
   function show(packed, tables, word = wordFor) {
     stop();
+    under.textContent = "";
     answer = unpacked(packed, tables);
     const old = [...shown.children];
     shown.style.setProperty("--dx-panels", answer.panels.length);
