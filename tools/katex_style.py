@@ -1,7 +1,7 @@
 """Copy KaTeX's style sheet and fonts into a folder: ``make book``.
 
-The two fonts that nearly every formula needs are put into the sheet itself. A page is so painted
-with them at once, and its lines do not move when they arrive.
+The fonts that the book's formulas need are put into the sheet itself. A page is so painted with
+them at once, and its lines do not move when they arrive.
 """
 
 import base64
@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 
 KATEX = Path(__file__).resolve().parents[1] / "node_modules" / "katex"
-WITHIN = ("KaTeX_Main-Regular", "KaTeX_Math-Italic")
+WITHIN = (
+    "KaTeX_Main-Regular",
+    "KaTeX_Math-Italic",
+    # parentheses and sums
+    "KaTeX_Size1-Regular",
+    "KaTeX_Size2-Regular",
+)
 
 
 def style(dist: Path) -> str:

@@ -236,6 +236,8 @@ def test_page_has_all_it_needs_and_asks_nobody_else(visit, scheme, name):
     assert typeset == formulas
     assert wrong == 0
     assert bool(fonts) == bool(formulas)
+    # a font that came by itself would move the formula that waits for it
+    assert not [address for address in opened.asked if "KaTeX" in address]
     assert "\\(" not in opened.page.inner_text(".bd-article-container")
     # the theme's icons are drawn by our style sheet
     assert [address for address in opened.asked if "fontawesome" in address] == []
