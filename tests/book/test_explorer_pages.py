@@ -311,6 +311,17 @@ def test_what_is_kept_leaves_room_for_the_controls_on_a_phone(visit, chapter):
     assert 56 + box["height"] < 0.65 * pages.PHONE[1]
 
 
+@each_explorer
+def test_what_is_kept_stands_beside_and_fits_a_window_with_the_controls(visit, chapter):
+    page = opened(visit, chapter, size=pages.DESKTOP).page
+    page.get_by_role("button", name="Keep beside").click()
+    shown, kept = page.locator(".dx-view > .dx-shown"), page.locator(".dx-kept")
+    left, right = shown.bounding_box(), kept.bounding_box()
+    assert left["x"] + left["width"] <= right["x"]
+    assert right["y"] == pytest.approx(left["y"], abs=2)
+    assert page.locator(".dx").bounding_box()["height"] < pages.DESKTOP[1]
+
+
 def test_nothing_moves_for_a_reader_who_wants_no_motion(visit):
     page = opened(visit, "saliency").page
     moving = "getComputedStyle(document.querySelector('.dx-shown')).transitionDuration"
