@@ -7,6 +7,7 @@ file that is there. The photos stay where they are.
 """
 
 import argparse
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -49,6 +50,11 @@ STEPS = {
 }
 # of all boxes around the middle, the side that serves best on these photos is searched for
 SIDES = [side / 100 for side in range(50, 100, 5)]
+
+
+def chosen_on(file: str) -> bool:
+    """Return whether ways to find objects may be chosen by this photo; the others judge, once."""
+    return hashlib.sha256(file.encode()).digest()[0] % 2 == 0
 
 
 def read_photo(path: Path) -> Tensor:
