@@ -1,9 +1,11 @@
-"""What is in the photos: labels and boxes, from Pascal VOC, COCO or CSV files."""
+"""What is in the photos: labels and boxes, from Pascal VOC, COCO or CSV files.
 
-import csv
-import json
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator, Sequence
+What a file says is checked where it is read. A record that cannot be trusted costs its photo,
+which then has a problem in place of boxes; only a file that holds none of this raises.
+"""
+
+import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,48 +13,159 @@ from typing import NamedTuple
 from timm.data.imagenet_info import ImageNetInfo
 
 from deepinside.class_score import class_index
+from deepinside.evaluation.annotation_files import (
+    Record,
+    coco_records,
+    csv_records,
+    size_words,
+    voc_records,
+)
+from deepinside.evaluation.csv_tables import read_table
 from deepinside.images import Box
 
 # a label, and the indices of the classes that it stands for
 Classes = dict[str, list[int]]
+# how the camera turned a picture whose sides it exchanged: whether x and y run backward
+# in the picture as it is seen, after they have changed places (EXIF's orientation)
+_TURNED = {5: (False, False), 6: (True, False), 7: (True, True), 8: (False, True)}
 
 
 class Truth(NamedTuple):
-    """A photo's label and the boxes of its objects, in pixels of the photo."""
+    """A photo's label and the boxes of its objects.
+
+    Attributes
+    ----------
+    file : str
+        The photo, below the folder of photos, with slashes.
+    label, boxes : str, list of Box
+        What is in it; half-open, in pixels of a picture of `size`.
+    size : tuple of int, or None
+        The (height, width) that the annotations state, if they do.
+    problem : str
+        Why the photo cannot be measured, in one line; it has no boxes then.
+    """
 
     file: str
     label: str
     boxes: list[Box]
+    size: tuple[int, int] | None = None
+    problem: str = ""
 
 
-def read_truths(path: Path) -> Iterator[Truth]:
-    """Yield label and boxes of each photo, from VOC XML files, COCO JSON or CSV.
+def read_truths(path: Path, folder: Path) -> list[Truth]:
+    """Return label and boxes of each photo, from VOC XML files, COCO JSON or CSV.
 
     Of several labels in one photo the one with the largest box is taken, with all boxes
     of that label. Crowds of COCO, whose boxes bound no single object, are left out.
 
+    Parameters
+    ----------
+    path : Path
+        A folder of Pascal VOC XML files, a COCO .json, or a .csv with the columns file, label,
+        x0, y0, x1, y1 and, optionally, width and height of the picture that these are of.
+    folder : Path
+        The photos. An XML file means the picture of its own name beside it, or at the same
+        place in `folder`, or anywhere there; else the picture that it names.
+
+    Returns
+    -------
+    list of Truth
+        One for each photo, in the order of the files. What can be assigned to no photo is
+        there as well, with a problem, under a name that says where it stands.
+
     Raises
     ------
     ValueError
-        If the file is none of these, or lacks something.
+        If the path is none of these, or lacks a column, a list or any XML file.
     """
+    root = Path(os.path.normpath(folder.absolute()))
     if path.is_dir():
-        yield from map(_read_voc, sorted(path.rglob("*.xml")))
+        records = voc_records(path, root)
     elif path.suffix.lower() == ".json":
-        yield from _grouped(_coco_rows(path))
+        records = coco_records(path, root)
     elif path.suffix.lower() == ".csv":
-        yield from _grouped(_csv_rows(path))
+        records = csv_records(path, root)
     else:
         raise ValueError(f"expected a folder of XML files, a .json or a .csv file, got {path}")
+    return [_truth(record) for record in records]
+
+
+def boxes_in_photo(truth: Truth, photo_size: tuple[int, int], orientation: int) -> list[Box]:
+    """Return a truth's boxes in pixels of the photo as `load_photo` shows it.
+
+    The size that the annotations state tells which picture the boxes were drawn in: the photo
+    as it is seen, the one that the camera stored before its turn, or either of these at
+    another scale. If they state none, it is the photo as it is seen.
+
+    Parameters
+    ----------
+    truth : Truth
+        A photo without a problem.
+    photo_size : tuple of int
+        (height, width) as `load_photo` shows the photo.
+    orientation : int
+        How the camera turned it, EXIF's 1 to 8 (`deepinside.images.photo_orientation`).
+
+    Raises
+    ------
+    ValueError
+        If the stated size is not the photo's or does not tell how the boxes are turned, if a
+        box is more than a pixel outside (less is cut off), or if all are within 0 to 1, as
+        shares of the picture are.
+    """
+    size, is_turned = truth.size or photo_size, False
+    if truth.size and orientation != 1:
+        seen, stored = photo_size, photo_size[::-1] if orientation in _TURNED else photo_size
+        fits_seen, fits_stored = (
+            size == each or (size not in (seen, stored) and _is_scaled(size, each))
+            for each in (seen, stored)
+        )
+        if fits_seen and fits_stored:
+            turn = f"the photo is turned by the camera (EXIF orientation {orientation})"
+            told = f"the stated size, {size_words(size)}, cannot tell whether its boxes are"
+            raise ValueError(f"{turn}, and {told}")
+        is_turned = fits_stored
+    height, width = photo_size[::-1] if is_turned else photo_size
+    if not _is_scaled(size, (height, width)):
+        got = f"boxes of a picture of {size_words(size)}"
+        raise ValueError(f"expected boxes of the photo, {size_words(photo_size)}, got {got}")
+    if max(size) > 8 and max(map(max, truth.boxes)) <= 1:
+        got = f"{truth.boxes[0]}, which looks like shares of the picture"
+        raise ValueError(f"expected boxes in pixels, got {got}")
+    boxes, across, down = [], width / size[1], height / size[0]
+    for box in truth.boxes:
+        x0, y0, x1, y1 = _clipped(box, size)
+        x0, y0, x1, y1 = x0 * across, y0 * down, x1 * across, y1 * down
+        if is_turned:
+            (x0, x1), (y0, y1) = (y0, y1), (x0, x1)
+            back_x, back_y = _TURNED[orientation]
+            if back_x:
+                x0, x1 = photo_size[1] - x1, photo_size[1] - x0
+            if back_y:
+                y0, y1 = photo_size[0] - y1, photo_size[0] - y0
+        boxes.append((x0, y0, x1, y1))
+    return boxes
 
 
 def read_classes(path: Path, class_names: Sequence[str]) -> Classes:
-    """Return the class indices of each label of a CSV file with columns label, class_index."""
+    """Return the class indices of each label of a CSV file with columns label, class_index.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a line holds no label or no index of a class.
+    """
     classes: Classes = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            index = class_index(int(row["class_index"]), class_names)
-            classes.setdefault(row["label"], []).append(index)
+    for line, values, problem in read_table(path, ["label"], ["class_index"]):
+        try:
+            if problem or not values["label"]:
+                raise ValueError(problem or "expected a label")
+            if not values["class_index"].isdecimal():
+                raise ValueError(f"expected a class index, got {values['class_index']!r}")
+            index = class_index(int(values["class_index"]), class_names)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+        classes.setdefault(values["label"], []).append(index)
     return classes
 
 
@@ -70,68 +183,33 @@ def _wordnet_ids() -> list[str]:
     return ImageNetInfo("imagenet1k").label_names()
 
 
-def _read_voc(path: Path) -> Truth:
-    try:
-        root = ElementTree.parse(path).getroot()
-        rows = []
-        for element in root.iter("object"):
-            sides = ("xmin", "ymin", "xmax", "ymax")
-            x0, y0, x1, y1 = (float(element.findtext(f"bndbox/{side}", "")) for side in sides)
-            # Pascal VOC counts pixels from 1 and includes the last one
-            rows.append((element.findtext("name", ""), (x0 - 1, y0 - 1, x1, y1)))
-        name = root.findtext("filename") or path.stem
-    except (ElementTree.ParseError, ValueError):
-        # reported with the photo, as a photo that cannot be read is
-        return Truth(path.stem, f"unreadable boxes in {path.name}", [])
-    if not Path(name).suffix:  # ImageNet's files name the photo without its ending
-        name += ".JPEG"
-    return _largest(name, rows)
+def _truth(record: Record) -> Truth:
+    """Return the label of the largest box, with all boxes of that label."""
+    file = record.file.encode(errors="backslashreplace").decode()
+    if file != record.file:
+        record.fail(f"expected a photo's name in Unicode, got {file}")
+    if not record.objects:
+        record.fail("no box, only crowds" if record.has_crowds else "no box")
+    label, _ = max(record.objects, key=_area, default=("", None))
+    boxes = list(dict.fromkeys(box for other, box in record.objects if other == label))
+    return Truth(file, label, [] if record.problem else boxes, record.size, record.problem)
 
 
-def _coco_rows(path: Path) -> Iterator[tuple[str, str, Box]]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        files = {image["id"]: image["file_name"] for image in content["images"]}
-        labels = {category["id"]: category["name"] for category in content["categories"]}
-        for annotation in content["annotations"]:
-            if not annotation.get("iscrowd"):
-                x, y, width, height = annotation["bbox"]
-                file, label = files[annotation["image_id"]], labels[annotation["category_id"]]
-                yield file, label, (x, y, x + width, y + height)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"expected COCO annotations in {path}, but: {error!r}") from error
+def _area(labeled: tuple[str, Box]) -> float:
+    x0, y0, x1, y1 = labeled[1]
+    return (x1 - x0) * (y1 - y0)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, str, Box]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        needed = ("file", "label", "x0", "y0", "x1", "y1")
-        if not set(needed) <= set(reader.fieldnames or ()):
-            raise ValueError(f"expected columns {', '.join(needed)} in {path}")
-        for row in reader:
-            try:
-                x0, y0, x1, y1 = (float(row[side]) for side in needed[2:])
-            except (TypeError, ValueError) as error:
-                where = f"{path}, line {reader.line_num}"
-                raise ValueError(f"expected four numbers in {where}") from error
-            yield row["file"], row["label"], (x0, y0, x1, y1)
+def _is_scaled(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one is the other at another scale, a side rounded to a whole pixel."""
+    (height, width), (h, w) = max(size, other), min(size, other)
+    return abs(height * w - width * h) <= max(height, width)
 
 
-def _grouped(rows: Iterable[tuple[str, str, Box]]) -> list[Truth]:
-    photos: dict[str, list[tuple[str, Box]]] = {}
-    for file, label, box in rows:
-        photos.setdefault(file, []).append((label, box))
-    return [_largest(file, found) for file, found in photos.items()]
-
-
-def _largest(file: str, rows: Iterable[tuple[str, Box]]) -> Truth:
-    """Return the truth of the label with the largest box; boxes without area are none."""
-    areas = {
-        (label, box): (box[2] - box[0]) * (box[3] - box[1])
-        for label, box in rows
-        if box[2] > box[0] and box[3] > box[1]
-    }
-    if not areas:
-        return Truth(file, "", [])
-    largest, _ = max(areas, key=areas.__getitem__)
-    return Truth(file, largest, [box for label, box in areas if label == largest])
+def _clipped(box: Box, size: tuple[int, int]) -> Box:
+    height, width = size
+    x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height)
+    outside = max(x0 - box[0], y0 - box[1], box[2] - x1, box[3] - y1)
+    if outside > 1 or x0 >= x1 or y0 >= y1:
+        raise ValueError(f"expected a box within {size_words(size)}, got {box}")
+    return x0, y0, x1, y1

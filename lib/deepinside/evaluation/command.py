@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         distributed.init_process_group("gloo", timeout=timedelta(days=7))
     evaluate(
         options.folder,
-        read_truths(options.boxes),
+        read_truths(options.boxes, options.folder),
         options.output,
         network=network,
         classes=classes,

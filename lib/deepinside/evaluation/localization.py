@@ -155,6 +155,8 @@ def _read(
     photos = []
     for truth in truths:
         try:
+            if truth.problem:
+                raise ValueError(truth.problem)
             if not truth.boxes:
                 raise ValueError("expected at least one box, got none")
             classes = label_classes(truth.label, class_names, listed)
