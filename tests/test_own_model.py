@@ -457,6 +457,27 @@ def test_model_that_remembers_its_last_pass_is_taken_and_goes_on_remembering():
     assert network(torch.rand(1, 3, 16, 16)).shape == (1, 5)
 
 
+class Counts(Returns):
+    """Writes in place into a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = torch.zeros(1)
+
+    def forward(self, images):
+        self.count += 1
+        return super().forward(images)
+
+
+def test_model_that_counts_its_passes_is_not_counted_on():
+    model = drawn(Counts())
+    network = from_model(model, class_names=CLASSES, input_size=(16, 16))
+    before = network.layers.count.item()
+    stage_saliency(network, torch.rand(1, 3, 16, 16), 0, ["layers.conv"])
+    assert model.count == 0
+    assert network.layers.count == before
+
+
 def test_compiled_model_is_taken_as_it_was():
     model = plain()
     compiled = torch.compile(model, backend="eager")

@@ -35,10 +35,8 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
         If the prepared network's scores differ from the original's by more than 1e-4 of
         the largest score: then preparing it has changed the function.
     """
-    # what a layer remembers of its last pass cannot be copied if it has a gradient
-    values = [value for module in layers.modules() for value in vars(module).values()]
-    remembered = {id(value): value for value in values if isinstance(value, Tensor)}
-    prepared = copy.deepcopy(layers, remembered).eval().requires_grad_(False)
+    shared = {id(value): value for module in layers.modules() for value in remembered(module)}
+    prepared = copy.deepcopy(layers, shared).eval().requires_grad_(False)
     with torch.no_grad():
         # on a copy, as the first layer may work in place
         expected = prepared(image.clone())
@@ -60,6 +58,12 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
             f"at most 1e-4 times the largest, {largest:.3g}, got {difference:.3g}"
         )
     return prepared
+
+
+def remembered(module: nn.Module) -> list[Tensor]:
+    """Return what a module remembers of a pass with its gradient, which cannot be copied."""
+    values = vars(module).values()
+    return [value for value in values if isinstance(value, Tensor) and value.grad_fn is not None]
 
 
 def fold_batch_norm(network: nn.Module) -> int:

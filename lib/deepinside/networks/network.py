@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from deepinside.inference.preparation import prepare
+from deepinside.inference.preparation import prepare, remembered
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
@@ -109,10 +109,10 @@ def copy_sharing_weights(network: AnyNetwork) -> AnyNetwork:
     """
     kept: dict[int, object] = {}
     for module in network.modules():
-        values: list[tuple[str, object]] = list(vars(module).items())
-        kept |= {id(found): copy.copy(found) for name, found in values if name.endswith("_hooks")}
-        values += [*module._parameters.items(), *module._buffers.items()]
-        kept |= {id(value): value for _, value in values if isinstance(value, Tensor)}
+        own: dict[str, object] = vars(module)
+        kept |= {id(found): copy.copy(found) for k, found in own.items() if k.endswith("_hooks")}
+        shared = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        kept |= {id(value): value for value in [*shared, *remembered(module)]}
     return copy.deepcopy(network, kept).eval()
 
 
