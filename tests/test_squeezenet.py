@@ -112,8 +112,28 @@ def test_another_size_is_resized_for_and_serves_maps_and_class_models(network):
 def test_a_size_that_a_network_does_not_take_is_named(name, size):
     known = load_network(name).input_size
     expected = rf"expected an input size that {name} takes, such as \({known[0]}, {known[1]}\), got"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ValueError, match=expected) as caught:
         load_network(name, input_size=size)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("photo", ["astronaut", "rocket"])
+def test_a_size_that_is_not_square_is_cut_from_a_photo_of_either_shape(photo):
+    network, pixels = load_network("squeezenet", input_size=(96, 128)), load_photo(photo)
+    assert network.resized_side == round(256 * 128 / 227)
+    for each in (pixels, pixels.transpose(1, 2), pixels[:, :, :200]):
+        image, view = fit_photo(each, network)
+        assert image.shape == (3, 96, 128)
+        x0, y0, x1, y1 = view.box
+        assert 0 <= x0 < x1 <= each.shape[2]
+        assert 0 <= y0 < y1 <= each.shape[1]
+
+
+@pytest.mark.parametrize("size", [160, (128.0, 128.0), ("16", "16"), (-1, 16), (128,)])
+def test_a_size_that_is_none_is_named_before_the_weights_are_read(size, monkeypatch):
+    monkeypatch.setattr("deepinside.networks.pretrained.load_file", None)
+    with pytest.raises(ValueError, match=r"expected two whole numbers of at least 1, an input_s"):
+        load_network("squeezenet", input_size=size)
 
 
 def pickled(content):

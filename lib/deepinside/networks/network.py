@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TypeVar
 
 import torch
@@ -35,6 +36,25 @@ class Normalization(nn.Module):
         """Return normalized images, (N, C, H, W), in the memory format of the network."""
         normalized = (images - self.mean) / self.std
         return normalized.contiguous(memory_format=torch.channels_last)
+
+
+def channel_normalization(
+    mean: float | Sequence[float], std: float | Sequence[float]
+) -> Normalization:
+    """Return the first layer for one mean and one deviation a channel."""
+    values = [torch.as_tensor(given, dtype=torch.float32).flatten() for given in (mean, std)]
+    return Normalization(values[0][:, None, None], values[1][:, None, None])
+
+
+def checked_size(input_size: Sequence[int]) -> tuple[int, int]:
+    """Return (height, width), or raise a ValueError unless both are whole and at least 1."""
+    sides = input_size if isinstance(input_size, Sequence) else ()
+    if len(sides) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in sides):
+        raise ValueError(
+            "expected two whole numbers of at least 1, an input_size as (height, width), got "
+            f"{input_size!r}"
+        )
+    return int(sides[0]), int(sides[1])
 
 
 class Network(nn.Module):

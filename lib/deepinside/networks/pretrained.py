@@ -18,7 +18,12 @@ from deepinside.digits import (
     digits_layers,
     weights_path,
 )
-from deepinside.networks.network import Network, Normalization
+from deepinside.networks.network import (
+    Network,
+    Normalization,
+    channel_normalization,
+    checked_size,
+)
 from deepinside.squeezenet import INPUT_SIDE, MEAN, RESIZED_SIDE, STD, squeezenet_layers
 
 NEED_NO_DOWNLOAD = (
@@ -77,17 +82,21 @@ def load_network(
     ConnectionError
         If the weights cannot be downloaded.
     """
+    size = None if input_size is None else checked_size(input_size)
     parts = _parts(name, pretrained)
-    if input_size is None:
-        return Network(name=name, **parts)
-    resized_side = round(parts["resized_side"] * min(input_size) / min(parts["input_size"]))
+    known = parts["input_size"]
+    if size is not None:
+        resized_side = round(parts["resized_side"] * max(size) / max(known))
+        parts |= {"input_size": size, "resized_side": resized_side}
     try:
-        return Network(
-            name=name, **parts | {"input_size": input_size, "resized_side": resized_side}
-        )
+        return Network(name=name, **parts)
     except (RuntimeError, AssertionError) as error:
-        expected = f"expected an input size that {name} takes, such as {parts['input_size']}"
-        raise ValueError(f"{expected}, got {input_size}: {error}") from error
+        if size is None:
+            raise
+        raise ValueError(
+            f"expected an input size that {name} takes, such as {known}, got {size}: "
+            f"{str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 def network_names() -> list[str]:
@@ -107,7 +116,7 @@ def _parts(name: str, pretrained: bool) -> dict[str, Any]:
     if name == "cluttered_digits":
         return _digits(name, cluttered_digits_layers(), CLUTTERED_SIDE, pretrained)
     if name == "squeezenet":
-        return _squeezenet(name, pretrained)
+        return _squeezenet(pretrained)
     if name in _EFFICIENTNET_LITE:
         return _efficientnet_lite(name, pretrained)
     return _torchvision(name, pretrained)
@@ -129,14 +138,12 @@ def _digits(name: str, layers: nn.Module, side: int, pretrained: bool) -> dict[s
     )
 
 
-def _squeezenet(name: str, pretrained: bool) -> dict[str, Any]:
+def _squeezenet(pretrained: bool) -> dict[str, Any]:
     layers = squeezenet_layers()
     if pretrained:
-        layers.load_state_dict(_shipped_weights(name))
+        layers.load_state_dict(_shipped_weights("squeezenet"))
     return dict(
-        normalization=Normalization(
-            torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
-        ),
+        normalization=channel_normalization(MEAN, STD),
         layers=layers,
         class_names=imagenet_class_names(),
         input_size=(INPUT_SIDE, INPUT_SIDE),
@@ -168,9 +175,7 @@ def _efficientnet_lite(name: str, pretrained: bool) -> dict[str, Any]:
         # the same architecture under other names: both list their entries in the same order
         layers.load_state_dict(dict(zip(layers.state_dict(), stored.values(), strict=True)))
     return dict(
-        normalization=Normalization(
-            torch.full((3, 1, 1), 127 / 255), torch.full((3, 1, 1), 128 / 255)
-        ),
+        normalization=channel_normalization([127 / 255] * 3, [128 / 255] * 3),
         layers=layers,
         class_names=imagenet_class_names(),
         input_size=(side, side),
@@ -199,9 +204,7 @@ def _torchvision(name: str, pretrained: bool) -> dict[str, Any]:
     if pretrained:
         layers.load_state_dict(_download(name, weights))
     return dict(
-        normalization=Normalization(
-            torch.tensor(training.mean)[:, None, None], torch.tensor(training.std)[:, None, None]
-        ),
+        normalization=channel_normalization(training.mean, training.std),
         layers=layers,
         class_names=weights.meta["categories"],
         input_size=(training.crop_size[0],) * 2,
