@@ -1,12 +1,18 @@
 """Your own classifier as a network, once it has been seen to be one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deepinside.networks.network import Network, Normalization, copy_sharing_weights
+from deepinside.networks.network import (
+    Network,
+    Normalization,
+    channel_normalization,
+    checked_size,
+    copy_sharing_weights,
+)
 from deepinside.networks.pretrained import imagenet_class_names
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,24 +51,23 @@ def from_model(
     ------
     ValueError
         If the model does not take such images; if it returns no scores of two classes or
-        more, or probabilities; if no gradient reaches the images; or if names are missing.
+        more, or probabilities, or other scores each time; if no gradient reaches the images;
+        or if names are missing.
     """
     model = getattr(model, "_orig_mod", model)  # of one that torch.compile returned
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise ValueError(f"expected a model as an nn.Module of Python, got {type(model).__name__}")
     # where timm and transformers note what goes with the weights
     training, config = getattr(model, "pretrained_cfg", None) or {}, getattr(model, "config", None)
-    normalization = _normalization(
-        training.get("mean", _IMAGENET_MEAN) if mean is None else mean,
-        training.get("std", _IMAGENET_STD) if std is None else std,
-    )
     if input_size is None:
         side = getattr(config, "image_size", None) or 224
         sides = (side, side) if isinstance(side, int) else tuple(side)
         input_size = training.get("input_size", (3, *sides))[1:]
-    if not isinstance(input_size, Sequence) or len(input_size) != 2:
-        raise ValueError(f"expected an input_size as (height, width), got {input_size!r}")
-    size = (input_size[0], input_size[1])
+    size = checked_size(input_size)
+    normalization = _normalization(
+        training.get("mean", _IMAGENET_MEAN) if mean is None else mean,
+        training.get("std", _IMAGENET_STD) if std is None else std,
+    )
     weight = next(model.parameters(), normalization.mean)
     if weight.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"expected a model of float32, got {weight.dtype}: model.float()?")
@@ -74,22 +79,29 @@ def from_model(
             class_names = [labels[i] for i in range(count)]
         elif count == 1000:
             class_names = imagenet_class_names()
-    names = () if class_names is None else tuple(class_names)
-    if len(names) != count or not all(isinstance(name, str) for name in names):
+    names = tuple(class_names) if isinstance(class_names, Iterable) else ()
+    is_one_name = isinstance(class_names, str)
+    if is_one_name or len(names) != count or not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"expected class_names, a str for each of {count} classes, got {len(names)}: "
             f"{class_names!r:.60}"
         )
     interpolation = training.get("interpolation")
-    return Network(
-        normalization,
-        layers,
-        name=type(model).__name__,
-        class_names=names,
-        input_size=size,
-        resized_side=round(max(size) / training.get("crop_pct", 0.875)),
-        interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
-    )
+    try:
+        return Network(
+            normalization,
+            layers,
+            name=type(model).__name__,
+            class_names=names,
+            input_size=size,
+            resized_side=round(max(size) / training.get("crop_pct", 0.875)),
+            interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected a {type(model).__name__} that gives one image the same scores each time, "
+            f"got {str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 class Scores(nn.Module):
@@ -108,15 +120,19 @@ class Scores(nn.Module):
 
 
 def _normalization(mean: float | Sequence[float], std: float | Sequence[float]) -> Normalization:
-    values = [torch.as_tensor(given, dtype=torch.float32).flatten() for given in (mean, std)]
-    (first, second), channels = values, len(values[0])
+    mistake = ValueError(
+        "expected mean and std for images in [0, 1], three values each for RGB or one for "
+        f"gray, got {mean} and {std}"
+    )
+    try:
+        layer = channel_normalization(mean, std)
+    except (TypeError, ValueError) as error:
+        raise mistake from error
+    first, second = layer.mean, layer.std
     in_range = bool(((first >= 0) & (first <= 1)).all() and ((second > 0) & (second <= 1)).all())
-    if channels not in (1, 3) or len(second) != channels or not in_range:
-        raise ValueError(
-            "expected mean and std for images in [0, 1], three values each for RGB or one for "
-            f"gray, got {mean} and {std}"
-        )
-    return Normalization(first[:, None, None], second[:, None, None])
+    if len(first) not in (1, 3) or len(second) != len(first) or not in_range:
+        raise mistake
+    return layer
 
 
 def _checked_layers(
