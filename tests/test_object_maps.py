@@ -7,6 +7,7 @@ from torch import nn
 
 from deepinside.class_score import class_score
 from deepinside.images import load_photo
+from deepinside.localization import find_top_objects
 from deepinside.object_maps import (
     object_maps,
     stage_names,
@@ -101,6 +102,26 @@ def test_stages_of_other_networks(network, digits_network):
 def test_bad_options_raise(network, coffee, options, words):
     with pytest.raises(ValueError, match=words):
         object_maps(network, [coffee], **options)
+
+
+def test_a_class_that_is_given_costs_no_pass_and_layers_that_are_none_cost_none_either(
+    network, coffee, monkeypatch
+):
+    monkeypatch.setattr("deepinside.object_maps.target_classes", None)
+    assert object_maps(network, [coffee], "espresso", scales=[1], mirrored=False).any()
+    for target in (967, None):
+        with pytest.raises(ValueError, match="expected names of modules"):
+            object_maps(network, [coffee], target, layers=["nowhere"])
+
+
+def test_a_network_of_float64_takes_a_shipped_photo(digits_network, coffee):
+    exact = copy.deepcopy(digits_network).double()
+    got = object_maps(exact, [coffee], scales=[1])
+    assert got.dtype == torch.float64
+    expected = object_maps(digits_network, [coffee], scales=[1])
+    torch.testing.assert_close(got.float(), expected, rtol=1e-3, atol=1e-3)
+    ((answer, _),) = find_top_objects(exact, coffee, 1, scales=[1])
+    assert answer.index == find_top_objects(digits_network, coffee, 1, scales=[1])[0].answer.index
 
 
 @pytest.mark.parametrize("layers", [["nowhere"], []])

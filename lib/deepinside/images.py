@@ -9,7 +9,7 @@ import csv
 import difflib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -203,10 +203,17 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
         If `photo` is not (3, H, W) in [0, 1].
     """
     check_photo(photo)
-    squashed = F.interpolate(
+    resized = F.interpolate(
         photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
     )[0]
-    return squashed.clamp(0, 1)
+    return resized.clamp(0, 1)
+
+
+def squashed(network: NetworkInput, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return whole photos as a batch of a network's images, of a size, (N, C, height, width)."""
+    interpolation = network.interpolation
+    images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
+    return in_channels_of(network, torch.stack(images))
 
 
 def in_channels_of(network: NetworkInput, photos: Tensor) -> Tensor:

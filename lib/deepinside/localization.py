@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from deepinside.class_score import ClassScore, top_classes
-from deepinside.images import Box, check_photo
+from deepinside.images import Box, check_photo, squashed
 from deepinside.networks import Network
-from deepinside.object_maps import SCALES, object_maps, squashed
+from deepinside.object_maps import SCALES, object_maps
 
 # a longer photo is cut at this size, in pixels, and the mask enlarged
 _LONGER_SIDE = 250
@@ -74,7 +74,7 @@ def find_top_objects(
 
     The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
     """
-    image = squashed(network, [photo], network.input_size).to(network.normalization.mean.device)
+    image = squashed(network, [photo], network.input_size).to(network.normalization.mean)
     answers = top_classes(network, image, count)[0]
     classes = [answer.index for answer in answers]
     maps = object_maps(network, [photo] * count, classes, scales=scales)

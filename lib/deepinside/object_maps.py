@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepinside.class_score import Target, class_indices, target_classes
-from deepinside.images import in_channels_of, squash_photo
+from deepinside.images import squashed
 from deepinside.networks import Network, copy_sharing_weights
 from deepinside.stages import Layout, layouts, listened_to, stages
 
@@ -59,17 +59,19 @@ def object_maps(
     """
     if not len(photos) or not len(scales) or min(scales) <= 0:
         raise ValueError(f"expected photos and scales above 0, got {len(photos)} and {scales}")
-    device, size = network.normalization.mean.device, network.input_size
+    mean, size = network.normalization.mean, network.input_size
+    unscaled = squashed(network, photos, size).to(mean)
+    classes = None if target is None else _given(network, target, len(photos))
+    found = stages(network) if layers is None else layouts(network, layers)
+    if classes is None:
+        classes = target_classes(network, unscaled)
     # one copy for all passes, whose layers are listened to
     network = copy_sharing_weights(network)
-    unscaled = squashed(network, photos, size).to(device)
-    classes = target_classes(network, unscaled, target)
-    found = stages(network) if layers is None else layouts(network, layers)
     seen = listened_to(network, [*found])
-    total = torch.zeros((len(photos), *size), device=device)
+    total = mean.new_zeros(len(photos), *size)
     for scale in scales:
         sides = size if scale == 1 else (_side(size[0] * scale), _side(size[1] * scale))
-        images = unscaled if scale == 1 else squashed(network, photos, sides).to(device)
+        images = unscaled if scale == 1 else squashed(network, photos, sides).to(mean)
         try:
             total += _averaged(_stage_saliency(network, images, classes, found, seen), size)
         except Exception as error:  # the network's own code raises what it likes
@@ -85,19 +87,13 @@ def object_maps(
     return total / (len(scales) * (1 + mirrored))
 
 
-def squashed(network: Network, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Return whole photos as a batch of images of a size (height, width), (N, C, h, w)."""
-    interpolation = network.interpolation
-    images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
-    return in_channels_of(network, torch.stack(images))
-
-
 def stage_saliency(
     network: Network, images: Tensor, target: Target, layers: Sequence[str]
 ) -> list[Tensor]:
     """Return max over channels of ``|dS_c/dX_n|`` for the activation X_n of each layer.
 
-    One forward and one backward pass for all layers.
+    One forward and one backward pass for all layers, and one of each of a single image of
+    noise to see their layouts.
 
     Parameters
     ----------
@@ -121,8 +117,7 @@ def stage_saliency(
     ValueError
         If a layer is none of these.
     """
-    indices = class_indices(target, len(images), network.class_names)
-    classes = torch.tensor(indices, device=network.normalization.mean.device)
+    classes = _given(network, target, len(images))
     found = layouts(network, layers)
     network = copy_sharing_weights(network)
     seen = listened_to(network, layers)
@@ -132,6 +127,11 @@ def stage_saliency(
 def stage_names(network: Network) -> list[str]:
     """Return the layers whose activations stand for the depths: `deepinside.stages.stages`."""
     return [*stages(network)]
+
+
+def _given(network: Network, target: Target, count: int) -> Tensor:
+    indices = class_indices(target, count, network.class_names)
+    return torch.tensor(indices, device=network.normalization.mean.device)
 
 
 def _stage_saliency(

@@ -123,6 +123,8 @@ def _differ_in_channels(one: _Activation, other: _Activation) -> bool:
 def layouts(network: Network, layers: Sequence[str]) -> dict[str, Layout]:
     """Return the layouts of layers given by name.
 
+    It costs one pass of noise each way, as `stages` does.
+
     Raises
     ------
     ValueError

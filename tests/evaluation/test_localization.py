@@ -123,7 +123,7 @@ def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolat
         used.append(interpolation)
         return squash_photo(photo, size, interpolation=interpolation)
 
-    monkeypatch.setattr("deepinside.object_maps.squash_photo", noted)
+    monkeypatch.setattr("deepinside.images.squash_photo", noted)
     trained = copy_sharing_weights(network)
     trained.interpolation = "bilinear"
     # in training mode no score would depend on the image

@@ -12,6 +12,7 @@ from deepinside.explorers import localization_explorer, threshold_explorer
 from deepinside.explorers.packing import map_panel
 from deepinside.images import load_photo, photo_boxes, squash_photo
 from deepinside.localization import graph_cut_localization
+from deepinside.networks import load_network
 from deepinside.object_maps import object_maps
 from deepinside.saliency import saliency_map
 
@@ -129,6 +130,21 @@ def test_graph_cut_has_both_quantiles(answer, network, name, kind, upper, lower)
         by_saliency=kind == "object map",
     )
     check_box_and_numbers(found, name, plain.mask.numpy())
+
+
+@pytest.mark.parametrize("kind", ["object map", "one pass"])
+def test_photos_are_resized_as_in_the_network_s_training(answer_of, kind):
+    squeezenet = load_network("squeezenet", input_size=(96, 128))
+    found = answer_of(localization_explorer, squeezenet)(photo="cat", **{"map": kind})
+    image = squash_photo(load_photo("cat"), (96, 128), interpolation="bilinear")
+    assert found.panels[0].image.equal(image)
+    (label,) = photo_boxes("cat")
+    saliency = (
+        saliency_map(squeezenet, image[None], label)[0]
+        if kind == "one pass"
+        else object_maps(squeezenet, [load_photo("cat")], label)[0]
+    )
+    assert found.panels[1].image.equal(map_panel("", saliency).image)
 
 
 def test_otsus_threshold_is_the_first_way_and_fits_the_shuttle(answer, network):

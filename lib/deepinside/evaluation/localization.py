@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deepinside.evaluation.annotations import Classes, Truth, label_classes
-from deepinside.images import load_photo
+from deepinside.images import load_photo, squashed
 from deepinside.localization import find_top_objects, object_box
 from deepinside.measures import best_iou, ilsvrc_hit, mean_interval, pointing_hit
 from deepinside.networks import Network, in_evaluation_mode
-from deepinside.object_maps import SCALES, object_maps, squashed
+from deepinside.object_maps import SCALES, object_maps
 from deepinside.rows import appending, read_rows, write_rows
 
 COLUMNS = (

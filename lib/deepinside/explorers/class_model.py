@@ -40,8 +40,7 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
     def start_of(state: State) -> Tensor:
         if isinstance(state["start"], str):
             return starts[state["start"]]
-        squashed = images.squash_photo(state["start"], network.input_size)
-        return images.in_channels_of(network, squashed)
+        return images.squashed(network, [state["start"]], network.input_size)[0]
 
     def answers(states: list[State]) -> list[Answer]:
         begun = torch.stack([start_of(state) for state in states])

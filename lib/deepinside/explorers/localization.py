@@ -34,7 +34,8 @@ def threshold_explorer(network: Network) -> Explorer:
     shape = (photo.shape[1], photo.shape[2])
     ((label, box),) = images.photo_boxes("astronaut").items()
     drawn = rescaled_box(box, shape, size)
-    image, saliency = images.squash_photo(photo, size), object_maps(network, [photo], label)[0]
+    image = images.squash_photo(photo, size, interpolation=network.interpolation)
+    saliency = object_maps(network, [photo], label)[0]
 
     def answer(state: State) -> Answer:
         quantile = 1 - state["kept"] / 100
@@ -72,7 +73,7 @@ def localization_explorer(network: Network) -> Explorer:
         """Return the name of the class that is asked for, and its map."""
         key = (photo if isinstance(photo, str) else _fingerprint(photo), asked, kind)
         if key not in kept:
-            image = images.squash_photo(photo_of(photo), size)[None]
+            image = images.squashed(network, [photo_of(photo)], size)
             target = _class_asked_for(network, photo, image, asked)
             if kind == "one pass":
                 saliency = saliency_map(network, image, target)[0]
@@ -86,7 +87,7 @@ def localization_explorer(network: Network) -> Explorer:
     def answer(state: State) -> Answer:
         name, photo = state["photo"], photo_of(state["photo"])
         shape = (photo.shape[1], photo.shape[2])
-        image = images.squash_photo(photo, size)
+        image = images.squash_photo(photo, size, interpolation=network.interpolation)
         label, saliency = class_and_map(name, state["class"], state["map"])
         numbers, drawn = {"class": label}, {}
         if isinstance(name, str):
