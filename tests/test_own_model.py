@@ -337,8 +337,47 @@ def test_images_need_not_be_square():
     assert sizes == [(16, 24), (8, 12)]
 
 
-def test_network_without_positions_is_answered_with_what_was_looked_for():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
+class Whole(nn.Module):
+    """A classifier without layers of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3 * 8 * 8, 5) - 0.5)
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight
+
+
+class Sum(nn.Module):
+    def forward(self, values):
+        return values.sum()
+
+
+class Beside(Returns):
+    """Has a layer that returns a single number."""
+
+    def __init__(self):
+        super().__init__()
+        self.sum = Sum()
+
+    def forward(self, images):
+        return super().forward(images) * self.sum(images)
+
+
+def test_layers_of_no_axes_and_the_first_layer_of_all_are_no_stages():
+    network = from_model(drawn(Beside()), class_names=CLASSES, input_size=(64, 64))
+    with pytest.raises(ValueError, match=r"expected layers of Beside with .*'layers.sum'"):
+        stage_saliency(network, torch.rand(1, 3, 64, 64), 0, ["layers.sum"])
+    network, images = network_of(resnet18), torch.rand(1, 3, 64, 64)
+    assert "normalization" not in stage_names(network)
+    (found,) = stage_saliency(network, images, 0, ["normalization"])
+    std = network.normalization.std
+    expected = (image_gradient(network, images, 0) * std).abs().amax(1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [Whole(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))])
+def test_network_without_positions_is_answered_with_what_was_looked_for(model):
     network = from_model(model, class_names=CLASSES, input_size=(8, 8))
     expected = r"expected a network with activations \(N, C, h, w\) or \(N, h, w, C\), or tokens"
     with pytest.raises(ValueError, match=expected):

@@ -152,7 +152,7 @@ def _activations(network: Network) -> dict[str, _Activation]:
         return _seen(network, _noise(network))[0]
 
     chosen = seen.pop("").amax()
-    seen = {n: v for n, v in seen.items() if v.requires_grad and len(v) == 1}
+    seen = {n: v for n, v in seen.items() if v.requires_grad and v.shape[:1] == (1,)}
     on_every_path = _on_every_path(chosen, images)
     gradients = torch.autograd.grad(chosen, [*seen.values()], allow_unused=True)
     found: dict[str, _Activation] = {}
@@ -186,8 +186,7 @@ def _seen(network: Network, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     network(images)
     windows = [n for n, m in network.named_modules() if isinstance(m, PartitionAttentionLayer)]
     inside = tuple(f"{name}." for name in windows)
-    kept = [n for n in seen if n == "" or (n.startswith("layers.") and not n.startswith(inside))]
-    return {name: seen[name] for name in kept}, images
+    return {name: seen[name] for name in seen if not name.startswith(inside)}, images
 
 
 def _on_every_path(start: Tensor, goal: Tensor) -> set[Node | None]:
