@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.vision_transformer import VisionTransformer
 
 from deepinside.class_score import class_probability
@@ -39,6 +40,18 @@ def by_counting(a, b):
     products = sum((x - mean) * (y - mean) for x, y in zip(ranks_a, ranks_b, strict=True))
     squares = [sum((x - mean) ** 2 for x in some) for some in (ranks_a, ranks_b)]
     return products / math.sqrt(squares[0] * squares[1])
+
+
+class Gained(nn.Module):
+    """A matrix with a gain of its own beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(3, 3)), nn.Parameter(torch.rand(3))
+        self.gain = nn.Parameter(torch.rand(3, 1))
+
+    def forward(self, values):
+        return self.gain[:, 0] * (values @ self.weight + self.bias)
 
 
 def test_rank_correlation_is_counted_by_hand():
@@ -140,6 +153,28 @@ def test_all_layers_leave_no_kernel_no_matrix_and_no_bias_as_it_was():
     attention = randomized.get_submodule("encoder.layers.encoder_layer_1.self_attention")
     assert attention.in_proj_weight.std().item() == pytest.approx(math.sqrt(2 / 16), rel=0.12)
     assert attention.in_proj_bias.eq(0).all()
+
+
+def test_gains_of_any_shape_are_no_layers_and_stay():
+    """ConvNeXt scales its branches by (C, 1, 1), and a normalization may have a gain a pixel."""
+    torch.manual_seed(5)
+    convnext = ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], num_classes=3)
+    model = nn.Sequential(
+        nn.LayerNorm((3, 32, 32)), convnext, nn.Linear(3, 1), nn.Linear(1, 3), Gained()
+    ).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    names = layers_top_down(model)
+    by_type = (nn.Conv2d, nn.Linear, Gained)
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, by_type)]
+    assert names == layers[::-1]
+    randomized, before = randomize_layers(model, names, generator=seeded()), model.state_dict()
+    redrawn = {k for k, v in randomized.state_dict().items() if not v.equal(before[k])}
+    kept = before.keys() - redrawn
+    assert redrawn == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+    assert {key.rpartition(".")[2] for key in kept} == {"layer_scale", "gain", "weight", "bias"}
+    assert "0.weight" in kept
 
 
 def test_randomizing_goes_by_the_generator(network, four_images):

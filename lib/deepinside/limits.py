@@ -44,16 +44,23 @@ def layers_top_down(network: nn.Module) -> list[str]:
     """Return the names of the layers with a kernel or a matrix, the class scores' first.
 
     Convolutions, fully connected and attention layers, and whatever else has a parameter of
-    two axes or more, such as a table of positions. In the reverse of the order in which the
-    network registers them, which in networks of one path is that of the forward pass. So it is
-    in SqueezeNet, where of the two convolutions that stand side by side in a fire module
-    neither is above the other.
+    two axes or more, such as a table of positions; no normalization, and no gains, such as
+    ConvNeXt's (C, 1, 1). In the reverse of the order in which the network registers them, which
+    in networks of one path is that of the forward pass. So it is in SqueezeNet, where of the
+    two convolutions that stand side by side in a fire module neither is above the other.
     """
     return [
         name
         for name, layer in network.named_modules()
-        if any(weight.ndim > 1 for weight in layer.parameters(recurse=False))
+        if any(_is_weight(layer, parameter) for parameter in layer.parameters(recurse=False))
     ][::-1]
+
+
+def _is_weight(layer: nn.Module, parameter: nn.Parameter) -> bool:
+    """Return whether a layer's own parameter is a kernel, matrix or table: no gain, no bias."""
+    if isinstance(layer, nn.LayerNorm | nn.RMSNorm) or parameter.ndim < 2:
+        return False
+    return isinstance(layer, nn.Conv2d | nn.Linear) or parameter.shape[1:].numel() > 1
 
 
 def randomize_layers(
@@ -63,9 +70,8 @@ def randomize_layers(
 
     Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
     variance 2 / inputs of a unit; biases are 0. The gains and shifts of normalizations, which
-    no name stands for, stay. Where scores come from a ReLU, as SqueezeNet's
-    do, some are then 0, and so is their gradient: about 1 in 7 once all layers are redrawn.
-    Chapter *Limits*.
+    no name stands for, stay. Where scores come from a ReLU, as SqueezeNet's do, some are then
+    0, and so is their gradient. Chapter *Limits*.
 
     Raises
     ------
@@ -78,12 +84,15 @@ def randomize_layers(
     randomized = copy.deepcopy(network)
     with torch.no_grad():
         for name in names:
-            for parameter in randomized.get_submodule(name).parameters(recurse=False):
-                # drawn on the generator's device, so that a run repeats on any device
-                drawn = torch.zeros(parameter.shape, device=generator.device)
-                if drawn.ndim > 1:
+            layer = randomized.get_submodule(name)
+            for parameter in layer.parameters(recurse=False):
+                if _is_weight(layer, parameter):
+                    # drawn on the generator's device, so that a run repeats on any device
+                    drawn = torch.empty(parameter.shape, device=generator.device)
                     nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
-                parameter.copy_(drawn)
+                    parameter.copy_(drawn)
+                elif parameter.ndim < 2:
+                    parameter.zero_()
     return randomized
 
 
