@@ -88,7 +88,9 @@ class Joined(nn.Module):
 CONCATENATIONS = {
     "tuple": lambda x, y: torch.cat((x, y), 1),
     "list, dim by name": lambda x, y: torch.concat([x, y], dim=1),
+    "dim by its other name": lambda x, y: torch.cat([x, y], axis=1),
     "all by name": lambda x, y: torch.concatenate(dim=1, tensors=[x, y]),
+    "of a sum by name": lambda x, y: torch.cat([torch.add(input=y, other=y), y], 1),
     "counted from the end": lambda x, y: torch.cat((x, y), -3),
     "along the columns": lambda x, y: torch.cat((x, x), 3),
     "three, one of them twice": lambda x, y: torch.cat([y, x, y], 1),
@@ -357,6 +359,8 @@ def partly_without_gradient(x):
         (Computes(lambda x: torch.add(torch.ones(9, 11), x)), "add: expected a sum of two"),
         (Computes(lambda x: torch.cat([x, torch.ones(1, 2, 9, 11)], 1)), "cat: .* layers' outputs"),
         (Computes(lambda x: torch.cat([x, x])), "cat: .* not of images, dim 0"),
+        (Computes(lambda x: torch.cat([x, x], -4)), "cat: .* not of images, dim 0"),
+        (Computes(lambda x: torch.cat([x, x], axis=0)), "cat: .* not of images, dim 0"),
         (Computes(lambda x: torch.stack([x, x], 1)), "got stack: stack"),
         (Computes(RuledReLU.apply), "relu .* is called without gradient or with one of its own"),
         (Computes(partly_without_gradient), "relu .* is called without gradient"),

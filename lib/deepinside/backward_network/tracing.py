@@ -56,14 +56,21 @@ def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn
     return nn.Identity()
 
 
-def _sum(term: object, other: object, **options: object) -> layers.SumLayer:
-    if options or not all(isinstance(given, fx.Node) for given in (term, other)):
+# the arguments of these two have torch's own names, as they may be given by name
+
+
+def _sum(input: object, other: object, **options: object) -> layers.SumLayer:
+    if options or not all(isinstance(given, fx.Node) for given in (input, other)):
         raise ValueError("expected a sum of two layers' outputs")
     return layers.SumLayer()
 
 
-def _concatenation(tensors: Sequence[object], dim: int = 0) -> layers.ConcatenationLayer:
-    if dim == 0 or not all(isinstance(given, fx.Node) for given in tensors):
+def _concatenation(
+    tensors: Sequence[object], dim: int = 0, axis: int | None = None
+) -> layers.ConcatenationLayer:
+    dim = dim if axis is None else axis
+    # the first of the four axes of pictures is that of images
+    if dim in (0, -4) or not all(isinstance(given, fx.Node) for given in tensors):
         raise ValueError("expected a concatenation of layers' outputs, and not of images, dim 0")
     return layers.ConcatenationLayer(dim)
 
