@@ -87,7 +87,7 @@ def test_a_network_of_the_papers_kind_starts_from_its_fire_modules(answer_of):
     assert found.numbers["correlation with the photo"] == f"{likeness:.2f}"
 
 
-def test_a_network_without_relus_is_refused(generator):
+def test_a_network_without_relus_is_refused():
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = from_model(layers, class_names=list("abcd"), input_size=(16, 16))
     with pytest.raises(ValueError, match="expected a network with ReLUs that are modules"):

@@ -193,6 +193,7 @@ def test_photo_of_a_state_is_the_books_or_the_readers():
     [
         ([], "controls of different names"),
         ([DIM, DIM], "controls of different names"),
+        ([DIM, DIM._replace(name="over")], 'none of them "over"'),
         ([DIM._replace(values=())], "expected values for dim"),
         ([DIM._replace(start=0.5)], "the start among them"),
         ([DIM._replace(kind="knob")], '"slider", "list" or "photo"'),

@@ -21,8 +21,8 @@ RULES = {
 def deconvnet_explorer(network: Network) -> Explorer:
     """Return the explorer of the three ReLU rules: photo, layer to start from, and rule.
 
-    The layers are the network's stages, as in object maps, and its first ReLU. Paper §4,
-    chapter *Gradient and DeconvNet*.
+    The layers are the network's first five stages, as in object maps, and its first ReLU. Paper
+    §4, chapter *Gradient and DeconvNet*.
 
     Raises
     ------

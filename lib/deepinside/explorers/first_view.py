@@ -31,7 +31,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
     places = {control["name"]: control["start"] for control in controls}
     off = {control["name"] for control in controls if not _takes_part(control, controls, places)}
     key = ",".join(str(0 if name in off else place) for name, place in places.items())
-    texts = grid["texts"]
+    texts, pictures = [escape(text) for text in grid["texts"]], grid["pictures"]
     panels, numbers, *curve = grid["answers"][key]
     prefix = "dx-" + re.sub(r"[^a-z0-9]+", "-", spec["title"].lower())
     has_map = any(_has_map(packed[0]) for packed in grid["answers"].values())
@@ -52,7 +52,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         _tag(
             "div",
             f'<div class="dx-shown" style="--dx-panels: {len(panels)}">',
-            *(_panel(panel, grid, spec["colors"]) for panel in panels),
+            *(_panel(panel, texts, pictures, spec["colors"]) for panel in panels),
             "</div>",
             _tag("p", name="under"),
             _tag("div", *(_number(texts[i], texts[k]) for i, k in numbers), name="numbers"),
@@ -97,9 +97,8 @@ def _has_map(panels: list) -> bool:
     return any(panel[7] == maps[0] for panel in panels if maps and not panel[6])
 
 
-def _panel(panel: list, grid: dict[str, Any], colors: dict[str, list[str]]) -> str:
+def _panel(panel: list, texts: list[str], pictures: list[str], colors: dict[str, list[str]]) -> str:
     title, alt, (height, width), picture, mask, boxes, scale, (tall, wide), frames = panel
-    texts, pictures = [escape(text) for text in grid["texts"]], grid["pictures"]
     film = f' style="width: {100 * frames}%; left: {-100 * (frames - 1)}%"' if frames > 1 else ""
     small = " dx-small" if width <= 64 else ""
     drawn, below = [], []
@@ -131,7 +130,7 @@ def _panel(panel: list, grid: dict[str, Any], colors: dict[str, list[str]]) -> s
 
 
 def _number(name: str, value: str) -> str:
-    return f"<div><span>{escape(name)}</span><strong>{escape(value)}</strong></div>"
+    return f"<div><span>{name}</span><strong>{value}</strong></div>"
 
 
 def _control(control: dict, prefix: str, off: bool) -> str:
@@ -173,7 +172,7 @@ def _curve(title: str, steps: int, values: list[float | None]) -> str:
         return (
             f'<figure class="dx-curve"><svg viewBox="0 0 {width} {height}" role="img" '
             f'aria-label="{words}">{"".join(drawn)}</svg>'
-            f"<figcaption>{escape(title)}</figcaption></figure>"
+            f"<figcaption>{title}</figcaption></figure>"
         )
 
     if len(known) < 2:

@@ -225,8 +225,9 @@ def _described(control: Control) -> dict:
 
 def _check_controls(controls: Sequence[Control]) -> None:
     names = [control.name for control in controls]
-    if len(set(names)) < len(names) or not names:
-        raise ValueError(f"expected controls of different names, got {names}")
+    # views lay a map over its photo by a slider of their own, "over"
+    if len({*names, "over"}) <= len(names) or not names:
+        raise ValueError(f'expected controls of different names, none of them "over", got {names}')
     for name, _, values, kind, start, *_ in controls:
         if kind not in ("slider", "list", "photo"):
             raise ValueError(f'expected a kind of "slider", "list" or "photo", got {kind!r}')
