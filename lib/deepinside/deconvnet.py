@@ -82,9 +82,8 @@ def pseudo_gradient(
     A pixel can be the maximum of several max-pooling windows, where these overlap. By every
     rule here it gets the sum of their signals; un-pooling by `torch.nn.functional.max_unpool2d`
     leaves it the last one that is written, as `deepinside.backward_network` does on request.
-    For the top class of seven photos, SqueezeNet's two DeconvNet maps correlate at 0.79 to
-    0.85, and the second has 0.26 to 0.48 of the first's Euclidean norm. A window that holds
-    only zeros has its switch at its first pixel.
+    Chapter *Gradient and DeconvNet* compares both on SqueezeNet, whose windows overlap. A
+    window that holds only zeros has its switch at its first pixel.
     """
     _check(network, images, rule, layer)
     network, outputs = _with_rule(network, rule, layer)
