@@ -32,6 +32,11 @@ def network():
 
 
 @pytest.fixture(scope="session")
+def squeezenet():
+    return load_network("squeezenet")
+
+
+@pytest.fixture(scope="session")
 def digits_network():
     return load_network("digits")
 

@@ -18,6 +18,13 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 CHROMIUM_OPTIONS = ["--disable-gpu", "--hide-scrollbars", "--no-sandbox"]
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
+# of all that is seen of a page, where it begins and how wide it is
+SEEN_AT = """() => [...document.body.querySelectorAll("*")].map((part) => {
+  const { left, top, width } = part.getBoundingClientRect();
+  const seen = part.checkVisibility({ visibilityProperty: true });
+  return seen && [part.outerHTML.slice(0, 120), left, top, width];
+})"""
+
 # every page of the theme declares this constant twice; nothing of ours depends on it
 KNOWN_ERROR = "'THEBE_JS_URL' has already been declared"
 

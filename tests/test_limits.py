@@ -17,7 +17,7 @@ from deepinside.limits import (
     randomize_layers,
     rank_correlation,
 )
-from deepinside.networks import load_network
+from deepinside.networks import copy_sharing_weights
 
 
 def seeded(seed=0):
@@ -99,8 +99,8 @@ def test_layers_come_from_the_top(digits_network, network):
     assert len(names) == 50
 
 
-def test_layers_of_squeezenet_are_in_the_reverse_order_of_the_forward_pass():
-    network, called = load_network("squeezenet"), []
+def test_layers_of_squeezenet_are_in_the_reverse_order_of_the_forward_pass(squeezenet):
+    network, called = copy_sharing_weights(squeezenet), []
     for name, layer in network.named_modules():
         if hasattr(layer, "weight"):
             layer.register_forward_hook(lambda *_, name=name: called.append(name))

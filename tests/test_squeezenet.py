@@ -34,8 +34,8 @@ TOP = {
 
 
 @pytest.fixture(scope="module")
-def network():
-    return load_network("squeezenet")
+def network(squeezenet):
+    return squeezenet
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import copy
 import threading
 
 import pytest
@@ -17,7 +18,7 @@ from deepinside.backward_network import backward_network
 from deepinside.backward_network.layers import ReLULayer
 from deepinside.deconvnet import RULES, pseudo_gradient
 from deepinside.images import fit_photo, load_photo
-from deepinside.networks import Network, Normalization, in_evaluation_mode, load_network
+from deepinside.networks import Network, Normalization, in_evaluation_mode
 from deepinside.saliency import image_gradient
 
 rules = pytest.mark.parametrize("rule", RULES)
@@ -72,19 +73,19 @@ def test_it_equals_autograd_on_networks_that_concatenate(name, options, generato
 
 
 @pytest.mark.parametrize("name", ["cat", "camera", "coffee", "coins"])
-def test_gradient_of_squeezenet_is_float64s_given_its_masks_and_switches(name):
-    network, exact = load_network("squeezenet"), load_network("squeezenet").double()
-    image = fit_photo(load_photo(name), network)[0][None]
-    classes = network(image).argmax(1)
+def test_gradient_of_squeezenet_is_float64s_given_its_masks_and_switches(squeezenet, name):
+    exact = copy.deepcopy(squeezenet).double()
+    image = fit_photo(load_photo(name), squeezenet)[0][None]
+    classes = squeezenet(image).argmax(1)
     expected = image_gradient(exact, image.double(), classes)
     _, kept = backward_network(exact).scores_and_kept(image.double())
     kept = {name: k.float() if isinstance(k, torch.Tensor) else k for name, k in kept.items()}
     score = F.one_hot(classes, 1000).float()
-    got = backward_network(network).carry_back(score, kept)["input"]
+    got = backward_network(squeezenet).carry_back(score, kept)["input"]
     assert relative_difference(got.double(), expected) < 1e-5
     if name in ("coffee", "coins"):
         # on the others rounding decides on a switch or on the mask of some neuron
-        rounded = image_gradient(network, image, classes)
+        rounded = image_gradient(squeezenet, image, classes)
         assert relative_difference(rounded.double(), expected) < 1e-5
 
 

@@ -11,7 +11,6 @@ from plain_squeezenet import small_squeezenet
 from deepinside.backward_network import backward_network, export_onnx
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.images import fit_photo, load_photo
-from deepinside.networks import load_network
 from deepinside.saliency import image_gradient
 
 
@@ -90,16 +89,15 @@ def test_graph_has_overlapping_windows_and_concatenations(side, unpooling, tmp_p
             assert relative_difference(values, others) < 1e-5
 
 
-def test_graph_of_squeezenet_gives_scores_and_gradient(graph_of):
-    network = load_network("squeezenet")
+def test_graph_of_squeezenet_gives_scores_and_gradient(graph_of, squeezenet):
     # on the other photos rounding decides on a switch or on the mask of some neuron
     photos = [load_photo(name) for name in ("coffee", "coins")]
-    images = torch.stack([fit_photo(photo, network)[0] for photo in photos])
-    _, session = graph_of(network, images)
-    expected, classes = network(images), torch.tensor([967, 574])
+    images = torch.stack([fit_photo(photo, squeezenet)[0] for photo in photos])
+    _, session = graph_of(squeezenet, images)
+    expected, classes = squeezenet(images), torch.tensor([967, 574])
     scores, gradient = run(session, images, classes)
     assert relative_difference(scores, expected) < 1e-5
-    assert relative_difference(gradient, image_gradient(network, images, classes)) < 1e-4
+    assert relative_difference(gradient, image_gradient(squeezenet, images, classes)) < 1e-4
 
 
 def test_graph_has_the_rules_of_the_time(digits_network, digits, tmp_path):

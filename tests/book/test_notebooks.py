@@ -188,7 +188,9 @@ def test_every_picture_has_alt_text_caption_and_name(path):
             assert len(figure["caption"]) > 40, figure["caption"]
             assert alt != figure["caption"]
             # myst-nb would give both outputs of an explorer the name: the page's extension does
-            names.append("fig-explorer" if cell in explorer_cells(path) else figure["name"])
+            is_explorer = cell in explorer_cells(path)
+            assert ("name" in figure) == (not is_explorer)
+            names.append("fig-explorer" if is_explorer else figure["name"])
     assert len(names) == len(set(names)) > 0
     assert all(name.startswith("fig-") for name in names)
 

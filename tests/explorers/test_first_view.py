@@ -209,14 +209,6 @@ def test_curve_that_diverged_is_the_word_and_no_axes(browser):
     page.close()
 
 
-# of all that is seen of an explorer, where it begins and how wide it is
-SEEN_AT = """() => [...document.querySelectorAll('.dx *')].map((part) => {
-  const { left, top, width } = part.getBoundingClientRect();
-  const seen = part.checkVisibility({ visibilityProperty: true });
-  return seen && [part.outerHTML.slice(0, 60), left, top, width];
-})"""
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_moves_for_what_arrives_later(browser, explorer, width):
     """A page is painted while its HTML arrives: what is there stands where it will stand."""
@@ -224,13 +216,13 @@ def test_nothing_moves_for_what_arrives_later(browser, explorer, width):
     html = f"<!doctype html><style>{explorer._css}</style>"
     html += first_view(explorer.spec, explorer.grid)
     page.set_content(html)
-    whole = page.evaluate(SEEN_AT)
+    whole = page.evaluate(pages.SEEN_AT)
     ends = [end.end() for end in re.finditer("</(?:div|figure|p|button)>", html)]
     assert len(ends) > 20
     seen = 0
     for end in ends:
         page.set_content(html[:end])
-        for now, then in zip(page.evaluate(SEEN_AT), whole, strict=False):
+        for now, then in zip(page.evaluate(pages.SEEN_AT), whole, strict=False):
             if now:
                 seen += 1
                 assert now[1:] == pytest.approx(then[1:], abs=0.5), now[0]
