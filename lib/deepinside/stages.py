@@ -141,6 +141,29 @@ def layouts(network: Network, layers: Sequence[str]) -> dict[str, Layout]:
     return {name: found[name].layout for name in layers}
 
 
+def last_activation(network: Network) -> tuple[str, Layout]:
+    """Return the last layer whose positions the scores depend on, and its layout.
+
+    Of a ViT the tokens before the last block, as after it the class token alone is looked at.
+    Maps of the classes, of which SqueezeNet's scores are averages, are no activation.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    found = [
+        (name, activation.layout)
+        for name, activation in _activations(network).items()
+        if activation.is_passed
+        and activation.gradient.any()
+        and activation.gradient.shape[1] != len(network.class_names)
+    ]
+    if not found:
+        raise ValueError(f"expected a network with {_LAYOUTS}, got {network.name}: name a layer")
+    return found[-1]
+
+
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _activations(network: Network) -> dict[str, _Activation]:

@@ -1,0 +1,106 @@
+"""Class activation maps: where the last activation speaks for a class.
+
+Where a network averages its last activation A over positions and then weighs the channels, the
+class score is itself an average over positions, of the map ``sum_k w_k A_k`` (CAM; Zhou et al.,
+CVPR 2016, arXiv 1512.04150). The weight w_k is then the number of positions times the score's
+gradient at any of them in A_k. Grad-CAM takes the gradient's mean for the weight, at any layer of
+any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from deepinside.class_score import Target, check_images, class_score, target_classes
+from deepinside.networks import Network, copy_sharing_weights
+from deepinside.stages import last_activation, layouts, listened_to
+
+
+def class_activation_map(network: Network, images: Tensor, target: Target = None) -> Tensor:
+    """Return the class score of each position, before the average, signed, (N, h_n, w_n).
+
+    In logits. The map's mean, plus the class's bias, is the score. SqueezeNet weighs first, then
+    cuts at 0 and averages: there the bias is in the map, and the mean of its positive part is the
+    score. A network is known to be of either kind by this. One forward pass. Zhou et al. (2016).
+
+    Parameters
+    ----------
+    network : Network
+        From `deepinside.networks.load_network`.
+    images : Tensor
+        (N, C, H, W), RGB in [0, 1].
+    target : int, str, sequence or tensor, optional
+        The class, by index or name, one for all images or one each; without it each image's
+        class of the highest score.
+
+    Raises
+    ------
+    ValueError
+        As `deepinside.class_score.class_score`, or if the score is no such mean.
+    """
+    network = copy_sharing_weights(network)
+    modules = dict(network.named_modules())
+    seen = listened_to(network, [*modules])
+    classes = target_classes(network, images, target)
+    scores = seen[""].gather(1, classes[:, None])[:, 0]
+    order = [*seen]
+    last = next(n for n in reversed(order) if isinstance(modules[n], nn.Linear | nn.Conv2d))
+    head = modules[last]
+    weights = head.weight[classes].flatten(1)
+    bias = head.bias[classes] if head.bias is not None else torch.zeros_like(scores)
+    before = [seen[name] for name in order[: order.index(last)]]
+    pictures = [x for x in before if x.ndim == 4 and x[0, 0].numel() > 1]
+    fitting = [x for x in pictures if x.shape[1] == weights.shape[1]][-1:]
+    # DenseNet cuts its last activation at 0 in none of its layers
+    for activation in [*fitting, *(x.relu() for x in fitting)]:
+        maps = torch.einsum("nk,nkhw->nhw", weights, activation)
+        means = maps.mean((1, 2)) + bias
+        if isinstance(head, nn.Conv2d):
+            maps = maps + bias[:, None, None]
+            means = maps.relu().mean((1, 2))
+        if (means - scores).abs().max() <= 1e-3 * scores.abs().max():
+            return maps
+    raise ValueError(
+        "expected a network whose score is an average over positions, weighed by its only linear "
+        f"layer, got {network.name}, which is for grad_cam"
+    )
+
+
+def grad_cam(
+    network: Network, images: Tensor, target: Target = None, layer: str | None = None
+) -> Tensor:
+    """Return the positive part of an activation weighed by its mean gradient, (N, h_n, w_n).
+
+    ``max(0, sum_k a_k A_k)``, where a_k is the mean over positions of dS_c/dA_k. One pass
+    forward and one back. Of the last activation this is `class_activation_map`'s positive part
+    divided by the number of positions, where a linear layer comes after the average; in
+    SqueezeNet, less the bias, it is in proportion to it. Selvaraju et al. (2017).
+
+    Parameters
+    ----------
+    network, images, target
+        As for `class_activation_map`; any network with positions.
+    layer : str, optional
+        Of ``network.named_modules()``, one whose output A has positions; without it
+        `deepinside.stages.last_activation`.
+
+    Raises
+    ------
+    ValueError
+        As `deepinside.class_score.class_score`, or if the layer has no positions.
+    """
+    check_images(network, images)
+    if layer is None:
+        layer, layout = last_activation(network)
+    else:
+        layout = layouts(network, [layer])[layer]
+    network = copy_sharing_weights(network)
+    seen = listened_to(network, [layer])
+    with torch.inference_mode(False), torch.enable_grad():
+        images = images.detach().clone().requires_grad_()
+        scores = class_score(network, images, target)
+        (gradient,) = torch.autograd.grad(scores.sum(), [seen[layer]])
+    gradient, activation = (
+        layout.as_picture(values, images.shape[2:]) for values in (gradient, seen[layer].detach())
+    )
+    weights = gradient.mean((2, 3), keepdim=True)
+    return (weights * activation).sum(1).relu()
