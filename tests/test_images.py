@@ -1,21 +1,26 @@
 import errno
 import io
+import re
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image, ImageCms, ImageFile, PngImagePlugin
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from deepinside.images import (
     MAX_PIXELS,
     View,
+    check_photo,
     crop,
     fit_photo,
     lay_back,
@@ -23,6 +28,7 @@ from deepinside.images import (
     photo_boxes,
     photo_credit,
     photo_names,
+    photo_orientation,
     resize_photo,
     squash_photo,
 )
@@ -310,7 +316,7 @@ def test_file_of_something_else_is_refused(content, tmp_path):
 
 
 def test_an_error_of_the_disk_is_not_taken_for_one_of_the_picture(monkeypatch, tmp_path):
-    def fail(file):
+    def fail(*arguments, **options):
         raise OSError(errno.EIO, "Input/output error")
 
     path = tmp_path / "picture.png"
@@ -406,6 +412,537 @@ def changed(dtype, value):
 def test_array_that_is_no_picture_is_refused(array, got):
     with pytest.raises(ValueError, match=rf"expected .*{got}"):
         load_photo(array)
+
+
+# The world's files
+
+
+def exif_block(*entries, order="<", header=None):
+    """EXIF by hand: entries (tag, type, count, 4 bytes), in the order given."""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}L", 8)
+    body = struct.pack(f"{order}H", len(entries))
+    for tag, kind, count, value in entries:
+        body += struct.pack(f"{order}HHL", tag, kind, count) + value
+    return b"Exif\0\0" + (header or head) + body + struct.pack(f"{order}L", 0)
+
+
+def turned_by(number, order="<"):
+    return (0x0112, 3, 1, struct.pack(f"{order}HH", number, 0))
+
+
+UNREADABLE = {
+    # what Pillow cannot write back: a text for a fraction, a negative number for an unsigned one
+    "text for a fraction": exif_block(turned_by(6), (0x011A, 2, 4, b"abc\0")),
+    "negative": exif_block(turned_by(6), (0x0128, 8, 1, struct.pack("<hh", -3, 0))),
+    # a value past the end: Pillow reads no entry after it
+    "past the end": exif_block((0x010F, 2, 20, struct.pack("<L", 9_999)), turned_by(6)),
+    "past the end, big-endian": exif_block(
+        (0x010F, 2, 20, struct.pack(">L", 9_999)), turned_by(6, ">"), order=">"
+    ),
+    "unknown type": exif_block((0x010F, 99, 20, struct.pack("<L", 9_999)), turned_by(6)),
+    "directory past the end": exif_block(turned_by(6), (0x8769, 4, 1, struct.pack("<L", 9_999))),
+}
+
+
+@pytest.mark.parametrize("exif", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_unreadable_exif_leaves_pixels_and_rotation(kind, exif):
+    content = encoded(colors(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    assert photo_orientation(content) == 6
+    photo = load_photo(content)
+    assert photo.shape == (3, 9, 6)
+    if kind != "JPEG":
+        assert photo.equal(as_photo(upright(colors(), 6)))
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        exif_block(header=b"garbage!"),
+        b"Exif\0\0",
+        b"Exif\0\0II*\0",
+        exif_block(turned_by(0)),
+        exif_block(turned_by(9)),
+        exif_block(turned_by(65535)),
+        exif_block((0x0112, 2, 4, b"6\0\0\0")),
+        exif_block((0x0112, 5, 1, struct.pack("<L", 9_999))),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_exif_without_a_valid_rotation_turns_nothing(kind, exif):
+    content = encoded(colors(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    assert photo_orientation(content) == 1
+    assert load_photo(content).equal(as_photo(colors()))
+
+
+def xmp(number):
+    info = PngImagePlugin.PngInfo()
+    told = f'<rdf:Description tiff:Orientation="{number}"/>'
+    info.add_itxt("XML:com.adobe.xmp", f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{told}</x:xmpmeta>')
+    return info
+
+
+@pytest.mark.parametrize("number", EXIF_SIDES)
+@pytest.mark.parametrize("kind", ["PNG", "late PNG", "WEBP", "TIFF", "LZW TIFF", "AVIF", "XMP"])
+def test_number_of_the_rotation_is_that_by_which_the_photo_is_turned(kind, number):
+    stored = np.kron(colors(2, 3), np.ones((16, 16, 1), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = number
+    if kind == "AVIF":
+        if ".avif" not in Image.registered_extensions():
+            pytest.skip("this Pillow reads no AVIF")
+        content = encoded(stored, "AVIF", exif=exif, quality=100, subsampling="4:4:4", speed=10)
+    elif kind == "WEBP":
+        content = encoded(stored, "WEBP", exif=exif, lossless=True)
+    elif kind == "XMP":
+        content = encoded(stored, "PNG", pnginfo=xmp(number))
+    elif kind.endswith("TIFF"):
+        compression = "tiff_lzw" if kind == "LZW TIFF" else None
+        content = encoded(stored, "TIFF", tiffinfo={0x0112: number}, compression=compression)
+    else:
+        content = encoded(stored, "PNG", exif=exif)
+        if kind == "late PNG":
+            # EXIF behind the pixels
+            start = content.index(b"eXIf") - 4
+            end = start + 12 + int.from_bytes(content[start : start + 4])
+            content = content[:start] + content[end:-12] + content[start:end] + content[-12:]
+    assert photo_orientation(content) == number
+    tolerance = 0.03 if kind == "AVIF" else 0
+    expected = as_photo(upright(stored, number))
+    torch.testing.assert_close(load_photo(content), expected, rtol=0, atol=tolerance)
+
+
+def test_rotation_is_told_for_each_kind_of_source(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "some picture.png"
+    path.write_bytes(encoded(colors(), "PNG", exif=exif))
+    for name, source in SOURCES.items():
+        assert photo_orientation(source(path)) == (1 if name == "array" else 8)
+    assert photo_orientation("cat") == 1
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="expected a picture in JPEG"):
+        photo_orientation(path)
+    with pytest.raises(FileNotFoundError):
+        photo_orientation(tmp_path / "missing.jpg")
+
+
+READ = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_formats_of_photos_are_read(kind):
+    photo = load_photo(encoded(np.full((16, 16, 3), (200, 100, 50), np.uint8), kind))
+    expected = (torch.tensor([200, 100, 50]) / 255)[:, None, None].expand(3, 16, 16)
+    torch.testing.assert_close(photo, expected, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "SGI", "DDS", "IM"])
+def test_other_formats_are_refused_and_those_that_are_read_are_named(kind, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(colors(16, 16), kind))
+    expected = r"expected a picture in JPEG, PNG, GIF, .*TIFF, PPM, JPEG2000, got .*photo\.jpg"
+    with pytest.raises(ValueError, match=expected):
+        load_photo(path)
+
+
+def test_no_program_is_started_for_a_picture_that_was_opened(monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("started"))
+    picture = Image.open(io.BytesIO(encoded(colors(), "EPS")))
+    with pytest.raises(ValueError, match=r"expected a picture in .*, got the picture in EPS"):
+        load_photo(picture)
+
+
+@pytest.mark.parametrize("kind", [*READ, "AVIF"])
+def test_too_large_a_picture_of_any_format_is_not_decoded(kind, monkeypatch):
+    if kind == "AVIF" and ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow reads no AVIF")
+    content = encoded(colors(16, 20), kind)
+    monkeypatch.setattr("deepinside.images.MAX_PIXELS", 319)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for call in (load_photo, photo_orientation):
+        with pytest.raises(ValueError, match="expected at most 319 pixels, got 20 x 16 = 320 in"):
+            call(content)
+
+
+def test_tiles_larger_than_a_tiff_are_refused():
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: 60_000, 323: 60_000}
+    entries = [*((tag, 4, 1, struct.pack("<L", value)) for tag, value in tags.items())]
+    data = zlib.compress(bytes(100))
+    # after the header, ten entries, and the end of their list
+    entries += [(324, 4, 1, struct.pack("<L", 134)), (325, 4, 1, struct.pack("<L", len(data)))]
+    content = exif_block(*entries).removeprefix(b"Exif\0\0") + data
+    with pytest.raises(
+        ValueError, match=r"expected at most .* pixels, got 60000 x 60000 .* a tile"
+    ):
+        load_photo(content)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from deepinside.images import load_photo
+
+def peak():
+    # of this process since it began, in kB; getrusage counts that of its parent as well
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+before = peak()
+print(load_photo(sys.argv[1]).shape[2], peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux tells it")
+def test_memory_is_that_of_the_photo_and_of_one_picture(tmp_path):
+    # a picture with alpha, to be turned, of 9 million pixels
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGBA", (3_600, 2_500), (9, 99, 200, 77))
+    path = tmp_path / "large.png"
+    picture.save(path, exif=exif, compress_level=1)
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True
+    )
+    width, kilobytes = map(int, run.stdout.split())
+    assert width == 2_500
+    pixels = 3_600 * 2_500
+    # 12 bytes a pixel for the photo, 4 for the picture; 60 MB for what is converted at a time
+    assert 12 * pixels < 1_024 * kilobytes < 16 * pixels + 60e6
+
+
+@pytest.mark.parametrize("orientation", [1, 4, 7])
+def test_photo_is_put_together_from_strips(monkeypatch, orientation):
+    monkeypatch.setattr("deepinside.pictures._STRIP", 25)
+    rgba = np.dstack([colors(13, 9), colors(13, 9)[..., :1]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(rgba, "PNG", exif=exif)
+    alpha = rgba[..., 3:] / 255
+    over_white = upright(rgba[..., :3] * alpha + 255 * (1 - alpha), orientation)
+    torch.testing.assert_close(load_photo(content), as_photo(over_white), rtol=0, atol=1e-6)
+    if orientation == 1:
+        torch.testing.assert_close(load_photo(rgba), as_photo(over_white), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_each_value_is_the_nearest_float(dtype):
+    white = np.iinfo(dtype).max
+    values = np.arange(white + 1, dtype=dtype).reshape(16, -1)
+    expected = torch.tensor([float(Fraction(v, white)) for v in range(white + 1)]).view(16, -1)
+    assert load_photo(values).equal(expected.expand(3, -1, -1))
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(size, depth, color, pixels, *chunks):
+    """A PNG by hand: (name, data) of the chunks before the pixels, whose rows are bytes."""
+    header = struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (b"iCCP", b"name\0\0" + zlib.compress(bytes(80_000_000))),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))),
+    ],
+)
+def test_metadata_that_expand_without_end_are_refused(metadata):
+    with pytest.raises(ValueError, match=r"(?i)expected a whole picture, but .* too large"):
+        load_photo(png((1, 1), 8, 0, b"\0\0", metadata))
+
+
+DAMAGED = {
+    "JPEG": {"exif": UNREADABLE["past the end"]},
+    "MPO": {"save_all": True, "append_images": [Image.new("RGB", (60, 40))]},
+    "PNG": {"exif": UNREADABLE["past the end"]},
+    "GIF": {"save_all": True, "append_images": [Image.new("RGB", (60, 40))]},
+    "WEBP": {"exif": UNREADABLE["past the end"]},
+    "AVIF": {"speed": 10},
+    "BMP": {},
+    "TIFF": {},
+    "PPM": {},
+    "JPEG2000": {},
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_file_is_a_photo_or_one_value_error(kind, tmp_path):
+    if kind == "AVIF" and ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow reads no AVIF")
+    whole = encoded(Image.fromarray(colors(40, 60)), kind, **DAMAGED[kind])
+    generator = np.random.default_rng(7)
+    path = tmp_path / "photo"
+    refused = 0
+    for turn in range(60):
+        content = bytearray(whole)
+        # most of what can go wrong stands in the first bytes
+        end = len(content) if turn % 2 else min(300, len(content))
+        for place in generator.integers(0, end, generator.integers(1, 5)):
+            content[place] = generator.choice([0, 1, 127, 255, generator.integers(256)])
+        if turn % 3 == 0:
+            del content[generator.integers(len(content)) :]
+        path.write_bytes(content)
+        for source in (bytes(content), path):
+            try:
+                check_photo(load_photo(source))
+            except ValueError as error:
+                refused += 1
+                assert re.fullmatch(r"expected .*(got|but) .*", str(error)), error
+                assert ("bytes" if source is not path else str(path)) in str(error)
+    assert refused > 10
+
+
+def curve(number):
+    """A tone curve: of sRGB, or an exponent."""
+    if number is None:
+        values = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
+        parameters = [round(value * 65_536) for value in values]
+        return struct.pack(">4sIHH5i", b"para", 0, 3, 0, *parameters)
+    return struct.pack(">4sIHHi", b"para", 0, 0, 0, round(number * 65_536))
+
+
+def profile(space, **tags):
+    """An ICC profile by hand, by version 4 of the standard."""
+    table, data = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, tag in tags.items():
+        table += struct.pack(">4sII", name.encode(), start + len(data), len(tag))
+        data += tag + bytes(-len(tag) % 4)
+    connection = b"Lab " if "A2B0" in tags else b"XYZ "
+    head = struct.pack(
+        ">I4sI4s4s4s", start + len(data), b"", 0x04200000, b"mntr", space, connection
+    )
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63_190, 65_536, 54_061)
+    return head.ljust(128, b"\0") + table + data
+
+
+def xyz(values):
+    return struct.pack(">4sI3i", b"XYZ ", 0, *(round(value * 65_536) for value in values))
+
+
+# x and y of red, green and blue, by the standards
+SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+ADOBE = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+D65 = np.array([0.3127, 0.3290, 0.3583]) / 0.3290
+D50 = np.array([0.9642, 1.0, 0.8249])
+BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+
+
+def to_xyz(primaries):
+    """The matrix from linear RGB to XYZ: white is D65."""
+    columns = np.array([(x, y, 1 - x - y) for x, y in primaries]).T
+    return columns * np.linalg.solve(columns, D65)
+
+
+def rgb_profile(primaries, exponent):
+    to_d50 = np.linalg.solve(BRADFORD, np.diag((BRADFORD @ D50) / (BRADFORD @ D65)) @ BRADFORD)
+    red, green, blue = (to_d50 @ to_xyz(primaries)).T
+    tones = dict.fromkeys(("rTRC", "gTRC", "bTRC"), curve(exponent))
+    matrix = {"rXYZ": xyz(red), "gXYZ": xyz(green), "bXYZ": xyz(blue)}
+    return profile(b"RGB ", wtpt=xyz(D50), **matrix, **tones)
+
+
+def in_srgb(pixels, primaries, exponent):
+    """Values 0 to 255 of other primaries, worked out by the definitions of the color spaces."""
+    values = pixels / 255
+    if exponent is None:
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    else:
+        linear = values**exponent
+    linear = linear @ np.linalg.solve(to_xyz(SRGB), to_xyz(primaries)).T
+    linear = linear.clip(0, 1)
+    low = linear <= 0.0031308
+    return 255 * np.where(low, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+PROFILES = {"Display P3": (P3, None), "Adobe RGB": (ADOBE, 563 / 256)}
+
+
+@pytest.mark.parametrize(("primaries", "exponent"), PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "PIL image", "palette", "alpha"])
+def test_colors_come_by_the_profile(kind, primaries, exponent):
+    pixels, icc = colors(), rgb_profile(primaries, exponent)
+    expected = in_srgb(pixels.astype(float), primaries, exponent)
+    # the profile matters: some colors are far from what they would be without it
+    assert np.abs(expected - pixels).max() > 20
+    if kind == "alpha":
+        alpha = colors()[..., :1]
+        expected = expected * (alpha / 255) + 255 - alpha
+        source = encoded(np.dstack([pixels, alpha]), "PNG", icc_profile=icc)
+    elif kind == "palette":
+        picture = Image.fromarray(np.arange(54, dtype=np.uint8).reshape(6, 9), "P")
+        picture.putpalette(pixels.tobytes())
+        source = encoded(picture, "PNG", icc_profile=icc)
+    else:
+        options = {"lossless": True} if kind == "WEBP" else {}
+        source = encoded(pixels, "PNG" if kind == "PIL image" else kind, icc_profile=icc, **options)
+        source = Image.open(io.BytesIO(source)) if kind == "PIL image" else source
+    torch.testing.assert_close(load_photo(source), as_photo(expected), rtol=0, atol=2 / 255)
+
+
+def test_p3_red_is_what_the_primaries_say():
+    # by hand: 200, 30, 40 in Display P3 is linear 0.5776, 0.0130, 0.0212; in sRGB
+    # 1.2249 * 0.5776 - 0.2247 * 0.0130 = 0.7046, which is 218.0
+    content = encoded(
+        np.full((1, 1, 3), (200, 30, 40), np.uint8), "PNG", icc_profile=rgb_profile(P3, None)
+    )
+    assert load_photo(content)[0].item() * 255 == pytest.approx(218, abs=2)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_gray_comes_by_its_profile(mode):
+    icc = profile(b"GRAY", wtpt=xyz(D50), kTRC=curve(1.0))
+    ramp = BYTE_RAMP if mode == "L" else np.dstack([BYTE_RAMP, np.full_like(BYTE_RAMP, 255)])
+    expected = in_srgb(gray(BYTE_RAMP), SRGB, 1.0)
+    content = encoded(ramp, "PNG", icc_profile=icc)
+    torch.testing.assert_close(load_photo(content), as_photo(expected), rtol=0, atol=2 / 255)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_inks_come_by_their_profile(kind):
+    # Lab of the 16 corners, cyan first: an ink takes 20 of lightness, black 100; all are gray
+    corners = [(i >> 3 & 1, i >> 2 & 1, i >> 1 & 1, i & 1) for i in range(16)]
+    lab = [(round(255 * (1 - 0.2 * (c + m + y)) * (1 - k)), 128, 128) for c, m, y, k in corners]
+    identity = struct.pack(">9i", *(65_536 * (i % 4 == 0) for i in range(9)))
+    tables = bytes(range(256))
+    lut = struct.pack(">4sI4B", b"mft1", 0, 4, 3, 2, 0) + identity + tables * 4
+    icc = profile(b"CMYK", wtpt=xyz(D50), A2B0=lut + bytes(sum(lab, ())) + tables * 3)
+    for inks, lightness in (((255, 0, 0, 0), 0.8), ((255, 255, 0, 0), 0.6), ((0, 0, 0, 255), 0)):
+        picture = Image.new("CMYK", (16, 16), inks)
+        options = {"quality": 100} if kind == "JPEG" else {}
+        photo = load_photo(encoded(picture, kind, icc_profile=icc, **options))
+        # by the definition of L*
+        linear = ((100 * lightness + 16) / 116) ** 3 if lightness > 0.08 else 0
+        value = max(0, 1.055 * linear ** (1 / 2.4) - 0.055)
+        torch.testing.assert_close(photo, torch.full_like(photo, value), rtol=0, atol=2 / 255)
+
+
+@pytest.mark.parametrize(
+    "icc",
+    [
+        b"no profile",
+        rgb_profile(P3, None)[:200],
+        rgb_profile(P3, None)[:300] + bytes(200),
+        profile(b"GRAY", wtpt=xyz(D50), kTRC=curve(1.0)),
+        profile(b"CMYK", wtpt=xyz(D50)),
+        profile(b"XYZ ", wtpt=xyz(D50)),
+        # sRGB, written in three ways
+        rgb_profile(SRGB, None),
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    ],
+    ids=["none", "cut", "zeros", "gray", "inks", "other", "sRGB by hand", "sRGB by lcms"],
+)
+def test_pixels_stay_under_a_profile_that_is_unreadable_unfit_or_srgb(icc):
+    content = encoded(colors(), "PNG", icc_profile=icc)
+    assert load_photo(content).equal(as_photo(colors()))
+
+
+def test_16_bit_gray_is_taken_without_its_profile():
+    values = np.array([[0, 1_000, 65_535]], np.uint16)
+    icc = profile(b"GRAY", wtpt=xyz(D50), kTRC=curve(1.0))
+    expected = torch.from_numpy(values / 65_535).float().expand(3, 1, 3)
+    assert load_photo(encoded(values, "PNG", icc_profile=icc)).equal(expected)
+
+
+# rows begin with a zero, the PNG's filter
+TRANSPARENT = {
+    "1-bit": (png((8, 1), 1, 0, b"\0\x5a", (b"tRNS", b"\0\0")), [255] * 8),
+    "2-bit": (png((4, 1), 2, 0, b"\0\x1b", (b"tRNS", b"\0\1")), [0, 255, 170, 255]),
+    "4-bit": (png((4, 1), 4, 0, b"\0\x03\xf7", (b"tRNS", b"\0\3")), [0, 255, 255, 119]),
+    "8-bit": (png((3, 1), 8, 0, b"\0\x03\x04\x05", (b"tRNS", b"\0\4")), [3, 255, 5]),
+    "16-bit": (
+        png((3, 1), 16, 0, b"\0" + struct.pack(">3H", 300, 301, 9_000), (b"tRNS", b"\1\x2c")),
+        [255, 255 * 301 / 65_535, 255 * 9_000 / 65_535],
+    ),
+    "16-bit color": (
+        png(
+            (2, 1),
+            16,
+            2,
+            b"\0" + struct.pack(">6H", *[40_000] * 3, *[50_000] * 3),
+            (b"tRNS", struct.pack(">3H", *[40_000] * 3)),
+        ),
+        [255, 50_000 // 256],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), TRANSPARENT.values(), ids=TRANSPARENT)
+def test_transparent_value_of_a_png_is_white(content, expected):
+    torch.testing.assert_close(load_photo(content), as_photo(gray([expected])), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I"])
+def test_16_bit_pictures_of_pil_keep_their_values(mode):
+    values = np.array([[0, 1, 255, 256], [257, 32_768, 65_534, 65_535]])
+    dtype = {"I": np.int32, "I;16B": ">u2"}.get(mode, "<u2")
+    picture = Image.frombytes(mode, (4, 2), values.astype(dtype).tobytes())
+    assert load_photo(picture).equal(torch.from_numpy(values / 65_535).float().expand(3, 2, 4))
+
+
+@pytest.mark.parametrize("values", [[0, 70_000], [-1, 300], [0, 255], [0, 2**31 - 1]])
+@pytest.mark.parametrize("kind", ["TIFF", "PIL image"])
+def test_32_bit_values_that_do_not_say_what_is_white_are_refused(kind, values):
+    picture = Image.fromarray(np.array([values], np.int32))
+    source = picture if kind == "PIL image" else encoded(picture, kind)
+    with pytest.raises(ValueError, match=f"got 32-bit values from {values[0]} to {values[1]} in"):
+        load_photo(source)
+
+
+@pytest.mark.parametrize("white", [255, 1_000, 65_535])
+def test_gray_pgm_is_scaled_by_its_own_white(white):
+    content = b"P2 3 1 %d\n0 %d %d" % (white, white // 5, white)
+    expected = torch.tensor([0, white // 5 / white, 1]).expand(3, 1, 3)
+    torch.testing.assert_close(load_photo(content), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "P"])
+def test_pil_image_of_any_mode_shows_its_colors(mode):
+    pixels = np.kron([[(200, 100, 50), (20, 60, 220)]], np.ones((4, 4, 1))).astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    if mode == "LAB":
+        to_lab = (ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+        picture = ImageCms.applyTransform(picture, ImageCms.buildTransform(*to_lab))
+    else:
+        picture = picture.convert(mode, palette=Image.Palette.ADAPTIVE)
+    torch.testing.assert_close(load_photo(picture), as_photo(pixels), rtol=0, atol=3 / 255)
+
+
+@pytest.mark.parametrize("mode", ["LA", "La", "PA", "RGBA", "RGBa"])
+def test_pil_image_with_alpha_shows_white_below(mode):
+    if mode == "PA":
+        picture = Image.frombytes("PA", (2, 2), bytes([1, 128] * 4))
+        picture.putpalette([0, 0, 0, 100, 100, 100])
+    elif mode in ("LA", "La"):
+        picture = Image.new("LA", (2, 2), (100, 128)).convert(mode)
+    else:
+        picture = Image.new("RGBA", (2, 2), (100, 100, 100, 128)).convert(mode)
+    value = (100 * 128 + 255 * 127) / 255**2
+    torch.testing.assert_close(
+        load_photo(picture), torch.full((3, 2, 2), value), rtol=0, atol=1 / 255
+    )
+
+
+def test_picture_of_no_pixels_or_of_no_numbers_is_refused():
+    with pytest.raises(ValueError, match="expected at least one pixel, got 0 x 5"):
+        load_photo(Image.new("RGB", (0, 5)))
+    with pytest.raises(ValueError, match="got nan to nan"):
+        load_photo(encoded(np.array([[0, np.nan]], np.float32), "TIFF"))
+
+
+def test_link_to_nowhere_and_a_folder_are_no_files(tmp_path):
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "missing.jpg")
+    for path in (tmp_path / "link.jpg", tmp_path):
+        with pytest.raises(FileNotFoundError, match="expected a picture file, found none at"):
+            load_photo(path)
 
 
 # Boxes

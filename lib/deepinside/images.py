@@ -8,7 +8,6 @@ what is computed for it can be drawn over the original picture.
 import csv
 import difflib
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,11 +16,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from skimage import data
-from skimage.util import img_as_float64
 from torch import Tensor
 from torch.nn import functional as F
+
+from deepinside.pictures import array_photo, picture_orientation, picture_photo
 
 MAX_PIXELS = 50_000_000
 _FLOATS = (torch.float32, torch.float64)
@@ -107,9 +107,16 @@ def photo_boxes(name: str) -> dict[str, Box]:
 def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Tensor:
     """Return a photo as it is meant to be seen: RGB in [0, 1], (3, H, W), float32.
 
-    The rotation noted by the camera (EXIF) is applied, gray becomes RGB, transparent
-    parts show white, 16-bit values keep their precision where the file is gray. A picture
-    of more than `MAX_PIXELS` is refused before it is decoded.
+    The rotation noted by the camera is applied (`photo_orientation`). Colors are brought to
+    sRGB by the picture's ICC profile; one without, or with an unreadable one, is sRGB. Gray
+    becomes RGB, transparent parts show white. Gray of 16 bits keeps its precision, and is
+    taken as it is, without a profile; other pictures of 16 bits are read with 8. Of several
+    pictures in a file the first is read.
+
+    Files are read in JPEG (phones' MPO too), PNG, GIF, WebP, AVIF (from Pillow 11.2 on), BMP,
+    TIFF, PPM and JPEG 2000. A picture of more than `MAX_PIXELS`, which are enough for phones'
+    cameras, is refused before it is decoded. The photo takes 12 bytes a pixel, the picture
+    that it is decoded to up to 4 more: together 0.8 GB for the largest.
 
     Parameters
     ----------
@@ -120,29 +127,28 @@ def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Ten
     Raises
     ------
     ValueError
-        If the source is not a picture, is cut short, too large, empty, or out of range.
+        If the source is not a picture, is cut short, damaged, too large, empty, out of range,
+        or in another format. What is unreadable beside the pixels (EXIF, profile) is ignored.
     FileNotFoundError
         If a path leads nowhere.
     """
-    if isinstance(source, str) and source in _PHOTOS:
-        return _from_array(_PHOTOS[source][0]())
-    if isinstance(source, np.ndarray):
-        return _from_array(source)
-    if isinstance(source, Image.Image):
-        return _from_pil(source, "the picture")
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(source), f"{len(source)} bytes")
-    if not isinstance(source, str | PathLike):
-        expected = "a photo's name, a path, bytes, a PIL image or a NumPy array"
-        raise ValueError(f"expected {expected}, got {type(source).__name__}")
-    path = Path(source)
-    if path.is_file():
-        return _from_file(path, str(source))
-    if isinstance(source, str) and path.name == source and not path.suffix:
-        nearest = ", ".join(difflib.get_close_matches(source, _PHOTOS, n=3) or _PHOTOS)
-        expected = f"expected the name of a photo or a file, got {source!r}"
-        raise ValueError(f"{expected}; the nearest names are {nearest}")
-    raise FileNotFoundError(f"expected a picture file, found none at {source}")
+    found, what = _found(source)
+    if isinstance(found, np.ndarray):
+        return array_photo(found, MAX_PIXELS)
+    return picture_photo(found, what, MAX_PIXELS)
+
+
+def photo_orientation(source: str | PathLike | bytes | Image.Image | np.ndarray) -> int:
+    """Return the number, 1 to 8, by which `load_photo` turns the stored picture upright.
+
+    It is EXIF's: the picture's first row and column are at the photo's 1: top and left; 2: top
+    and right; 3: bottom and right; 4: bottom and left; 5: left and top; 6: right and top;
+    7: right and bottom; 8: left and bottom. From 5 on width and height are exchanged. Where
+    EXIF has none, XMP's is taken, where neither has, 1. Sources and errors are those of
+    `load_photo`; pixels are only decoded where it takes that to find the number.
+    """
+    found, what = _found(source)
+    return 1 if isinstance(found, np.ndarray) else picture_orientation(found, what, MAX_PIXELS)
 
 
 def check_photo(photo: Tensor) -> None:
@@ -258,63 +264,22 @@ def lay_back(values: Tensor, view: View) -> Tensor:
     return torch.where(inside, laid, 0.0).reshape(*values.shape[:-2], *view.photo_size)
 
 
-def _from_file(file: Path | io.BytesIO, what: str) -> Tensor:
-    try:
-        with warnings.catch_warnings():
-            # of large or damaged pictures, of which a ValueError tells below
-            warnings.simplefilter("ignore")
-            with Image.open(file) as picture:
-                return _from_pil(picture, what)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"expected a picture, got {what} of no known picture format") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels: {error}") from error
-    except OSError as error:
-        if error.errno is not None:  # of the disk, not of the picture
-            raise
-        raise ValueError(f"expected a whole picture, but {what} ends early: {error}") from error
-
-
-def _from_pil(picture: Image.Image, what: str) -> Tensor:
-    _check_size(*picture.size)
-    try:
-        picture.load()
-        upright = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, EOFError, ValueError) as error:
-        raise ValueError(f"expected a whole picture, but {what} ends early: {error}") from error
-    if upright.mode.startswith("I"):
-        values = np.asarray(upright)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"expected 16-bit values, got {values.min()} to {values.max()}")
-        return _from_array(values.astype(np.uint16))
-    if upright.mode != "F":
-        alphas = ("LA", "PA", "RGBA", "La", "RGBa")
-        has_alpha = upright.mode in alphas or "transparency" in upright.info
-        upright = upright.convert("RGBA" if has_alpha else "RGB")
-    return _from_array(np.asarray(upright))
-
-
-def _from_array(array: np.ndarray) -> Tensor:
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
-        shapes = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
-        raise ValueError(f"expected an array of shape {shapes}, got {array.shape}")
-    _check_size(array.shape[1], array.shape[0])
-    if not issubclass(array.dtype.type, np.uint8 | np.uint16 | np.bool_ | np.floating):
-        raise ValueError(f"expected uint8, uint16, bool or float values, got {array.dtype}")
-    low, high = array.min(), array.max()
-    if not (low >= 0 and (high <= 1 or array.dtype.kind == "u")):
-        raise ValueError(f"expected {array.dtype} values in [0, 1], got {low:.6g} to {high:.6g}")
-    # by way of float64, as img_as_float32 is off by a rounding error for half of the values
-    unit = img_as_float64(array).astype(np.float32)
-    values = torch.from_numpy(unit).reshape(*array.shape[:2], channels)
-    if channels == 4:
-        color, alpha = values[..., :3], values[..., 3:]
-        values = color * alpha + (1 - alpha)
-    return values.permute(2, 0, 1).expand(3, -1, -1).contiguous()
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        got = f"{width} x {height} = {width * height:,}"
-        raise ValueError(f"expected at most {MAX_PIXELS:,} pixels, got {got}")
+def _found(source: object) -> tuple[np.ndarray | Image.Image | Path | io.BytesIO, str]:
+    """Return what a photo is read from, and its name in errors."""
+    if isinstance(source, str) and source in _PHOTOS:
+        return _PHOTOS[source][0](), source
+    if isinstance(source, np.ndarray | Image.Image):
+        return source, "the picture"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source), f"{len(source)} bytes"
+    if not isinstance(source, str | PathLike):
+        expected = "a photo's name, a path, bytes, a PIL image or a NumPy array"
+        raise ValueError(f"expected {expected}, got {type(source).__name__}")
+    path = Path(source)
+    if path.is_file():
+        return path, str(source)
+    if isinstance(source, str) and path.name == source and not path.suffix:
+        nearest = ", ".join(difflib.get_close_matches(source, _PHOTOS, n=3) or _PHOTOS)
+        expected = f"expected the name of a photo or a file, got {source!r}"
+        raise ValueError(f"{expected}; the nearest names are {nearest}")
+    raise FileNotFoundError(f"expected a picture file, found none at {source}")
