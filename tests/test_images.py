@@ -475,6 +475,24 @@ def test_exif_without_a_valid_rotation_turns_nothing(kind, exif):
     assert load_photo(content).equal(as_photo(colors()))
 
 
+@pytest.mark.parametrize("damage", ["header", "entry"])
+def test_unreadable_exif_of_an_avif_leaves_pixels_and_rotation(damage, tmp_path):
+    if ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow reads no AVIF")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    whole = encoded(colors(40, 60), "AVIF", exif=exif, speed=10)
+    # the resolution's fraction becomes a text, which Pillow cannot write back
+    entry = b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x02"
+    content = whole.replace(*entry) if damage == "entry" else whole.replace(b"MM\0*", b"XXXX")
+    assert content != whole
+    path = tmp_path / "photo.avif"
+    path.write_bytes(content)
+    for source in (content, path):
+        assert photo_orientation(source) == 6
+        assert load_photo(source).equal(load_photo(whole))
+
+
 def xmp(number):
     info = PngImagePlugin.PngInfo()
     told = f'<rdf:Description tiff:Orientation="{number}"/>'

@@ -7,10 +7,11 @@ ValueError. `images.load_photo` is what callers use.
 
 import errno
 import io
+import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -113,13 +114,32 @@ def _opened(source: Source, what: str, max_pixels: int) -> Iterator[Image.Image]
             picture = source
         else:
             with _one_error(what, max_pixels):
-                picture = stack.enter_context(Image.open(source, formats=_formats()))
+                picture = stack.enter_context(_open(source))
         if picture.format == "EPS":  # Pillow would start Ghostscript
             raise ValueError(f"expected a picture in {', '.join(_formats())}, got {what} in EPS")
         _check_size(*picture.size, what, max_pixels)
-        _check_size(*_tile_size(picture), f"a tile of {what}", max_pixels)
+        with _one_error(what, max_pixels):
+            tile_size = _tile_size(picture)
+        _check_size(*tile_size, f"a tile of {what}", max_pixels)
         with _one_error(what, max_pixels):
             yield picture
+
+
+def _open(source: Path | io.BytesIO) -> Image.Image:
+    """Return a picture of `FORMATS`; an AVIF without its EXIF if that is unreadable."""
+    try:
+        return Image.open(source, formats=_formats())
+    except Exception:
+        # EXIF keeps an AVIF from being opened, but its rotation stands elsewhere
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+            file.seek(4)
+            if file.read(4) != b"ftyp":
+                raise
+            file.seek(0)
+            content = file.read()
+        # the item's type, in the box that lists it ("infe", version 2), becomes an unknown one
+        without = re.sub(rb"(infe\x02.{7})Exif", rb"\1none", content, count=1, flags=re.DOTALL)
+        return Image.open(io.BytesIO(without), formats=_formats())
 
 
 def _tile_size(picture: Image.Image) -> tuple[int, int]:
@@ -146,7 +166,7 @@ def _one_error(what: str, max_pixels: int) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except UnidentifiedImageError as error:
-        got = f"{what}, which is none or damaged"
+        got = f"{what}, which is in none of these or damaged"
         raise ValueError(f"expected a picture in {', '.join(_formats())}, got {got}") from error
     except Image.DecompressionBombError as error:
         got = f"{what}: {error}"
@@ -201,7 +221,7 @@ def _check_32_bits(picture: Image.Image, what: str) -> None:
     in_use = high > 255 or picture.format == "PPM"
     if not (in_use and low >= 0 and high <= 65535):
         got = f"32-bit values from {low} to {high} in {what}"
-        raise ValueError(f"expected values of 8 bits, or 16-bit values over 255, got {got}")
+        raise ValueError(f"expected 16-bit values, some over 255, got {got}")
 
 
 def _gray_16_bits(strip: Image.Image) -> np.ndarray:
