@@ -1,6 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
-from deepinside.rows import appending, read_rows, write_rows
+from deepinside.rows import appending, claiming, read_rows, write_rows
 
 COLUMNS = ("file", "label", "points")
 A, B = {"file": "a", "label": "cat", "points": "1"}, {"file": "b", "label": "", "points": "2"}
@@ -87,3 +90,43 @@ def test_a_run_that_is_killed_while_it_replaces_keeps_what_was_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_rows(path, COLUMNS, rows())
     assert list(read_rows(path, COLUMNS)) == [A]
+
+
+def test_a_file_of_the_same_name_with_an_ending_is_not_written_over(tmp_path):
+    other = tmp_path / "rows.csv.new"
+    other.write_text("mine")
+    write_rows(tmp_path / "rows.csv", COLUMNS, [A])
+    assert other.read_text() == "mine"
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path):
+    path, link = tmp_path / "rows.csv", tmp_path / "link.csv"
+    link.symlink_to(path)
+    write_rows(link, COLUMNS, [A])
+    assert link.is_symlink()
+    assert list(read_rows(path, COLUMNS)) == [A]
+
+
+def test_a_file_is_claimed_by_one_process_at_a_time(tmp_path):
+    path = tmp_path / "rows.csv"
+    for _ in range(2):
+        with (
+            claiming(path),
+            pytest.raises(ValueError, match=r"rows\.csv for this process alone"),
+            claiming(path),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_claim_of_a_process_that_was_killed_ends_with_it(tmp_path):
+    path = tmp_path / "rows.csv"
+    code = (
+        "import os, sys; from pathlib import Path; from deepinside.rows import claiming\n"
+        "with claiming(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert killed.returncode == -9
+    with claiming(path):
+        pass
+    assert list(tmp_path.iterdir()) == []

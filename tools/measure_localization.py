@@ -1,16 +1,19 @@
 """Measure every step of the localization procedure on photos with boxes, and its controls.
 
-``python tools/measure_localization.py FOLDER`` reads FOLDER/boxes.json, a list of `file`,
-`source`, `boxes_xyxy` (pixels) and `class_index`, squashes each photo to 224 x 224, and
-writes the IoU of each step, a row a photo. ``--report`` prints shares and intervals of the
+``python tools/measure_localization.py FOLDER ...`` reads each FOLDER/boxes.json, a list of
+`file`, `source`, `boxes_xyxy` (pixels) and `class_index`, or FOLDER/boxes.csv, a row a box with
+the columns file, label (an index of ImageNet), x0, y0, x1, y1; squashes each photo to 224 x 224,
+and writes the IoU of each step, a row a photo. ``--report`` prints shares and intervals of the
 file that is there. The photos stay where they are.
 """
 
 import argparse
+import csv
 import hashlib
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageFile
@@ -18,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from deepinside.evaluation.methods import cam_maps, ten_crop_maps, whole_maps
 from deepinside.images import Box, load_photo, squash_photo
 from deepinside.localization import (
     graph_cut_localization,
@@ -36,11 +40,14 @@ OUTPUT = (
 SIZE = (224, 224)
 # a step and the one that its gain is counted from
 STEPS = {
+    "whole picture": None,
     "center box": None,
     "random map": None,
     "one pass, GraphCut": None,
+    "ten crops, GraphCut": "one pass, GraphCut",
     "squared SmoothGrad, GraphCut": "one pass, GraphCut",
     "one pass, Otsu": "one pass, GraphCut",
+    "CAM, Otsu": "whole picture",
     "stages": "one pass, Otsu",
     "stages, mirrored": "stages",
     "stages, mirrored, three sizes": "stages, mirrored",
@@ -65,11 +72,26 @@ def read_photo(path: Path) -> Tensor:
         return load_photo(Image.open(path))
 
 
+def read_entries(folder: Path) -> list[dict[str, Any]]:
+    """Return what boxes.json or boxes.csv of a folder tells of each photo."""
+    if (folder / "boxes.json").exists():
+        return json.loads((folder / "boxes.json").read_text("utf-8"))
+    entries: dict[str, dict[str, Any]] = {}
+    with (folder / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            entry = {"file": f"photos/{row['file']}", "source": "ilsvrc", "boxes_xyxy": []}
+            entry = entries.setdefault(row["file"], entry | {"class_index": int(row["label"])})
+            entry["boxes_xyxy"].append([float(row[side]) for side in ("x0", "y0", "x1", "y1")])
+    return list(entries.values())
+
+
 def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> dict[str, Box]:
     """Return the box of each step, in pixels of the squashed photo."""
     generator = torch.Generator().manual_seed(seed)
     image = squash_photo(photo, SIZE)
     one_pass = saliency_map(network, image[None], target)[0]
+    crops = ten_crop_maps(network, [photo], [target])[0]
+    cam = cam_maps(network, [photo], [target])[0]
     squared = smooth_grad(network, image[None], target, generator=generator, squared=True)[0]
     noise = torch.rand(1, 1, 14, 14, generator=generator)
     noise = F.interpolate(noise, size=SIZE, mode="bilinear")[0, 0]
@@ -79,8 +101,11 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
     best = object_maps(network, [photo], target, scales=SCALES)[0]
     other = object_maps(network, [photo], wrong, scales=SCALES)[0]
     found = {
+        "whole picture": threshold_localization(whole_maps(network, [photo], [target])[0]),
         "random map": threshold_localization(noise),
         "one pass, GraphCut": graph_cut_localization(image, one_pass),
+        "ten crops, GraphCut": graph_cut_localization(image, crops),
+        "CAM, Otsu": threshold_localization(cam, by_saliency=True),
         "squared SmoothGrad, GraphCut": graph_cut_localization(image, squared),
         "one pass, Otsu": threshold_localization(one_pass),
         "stages": threshold_localization(stages),
@@ -93,30 +118,35 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
     return {step: localization.box for step, localization in found.items()}
 
 
-def measure(folder: Path) -> None:
-    """Write the IoU of each step on each photo."""
+def measure(folders: list[Path]) -> None:
+    """Write the IoU of each step on each photo; of center boxes that which serves a source best."""
     network = load_network()
-    rows, true_boxes = [], []
-    entries = json.loads((folder / "boxes.json").read_text("utf-8"))
-    for i, entry in enumerate(tqdm(entries, unit="photo")):
-        photo = read_photo(folder / entry["file"])
-        true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
-        boxes = boxes_of_steps(network, photo, entry["class_index"], i)
-        overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
-        rows.append({"file": entry["file"], "source": entry["source"]} | overlaps)
-        true_boxes.append(true)
-    centers = {side: [best_iou(_center(side), true) for true in true_boxes] for side in SIDES}
-    best = max(SIDES, key=lambda side: sum(overlap >= 0.5 for overlap in centers[side]))
-    for row, overlap in zip(rows, centers[best], strict=True):
-        row["center box"] = f"{overlap:.3f}"
+    rows: list[dict[str, str]] = []
+    for folder in folders:
+        true_boxes: dict[str, list[list[Box]]] = {}
+        for i, entry in enumerate(tqdm(read_entries(folder), unit="photo")):
+            photo = read_photo(folder / entry["file"])
+            true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
+            boxes = boxes_of_steps(network, photo, entry["class_index"], i)
+            overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
+            rows.append({"file": Path(entry["file"]).name, "source": entry["source"]} | overlaps)
+            true_boxes.setdefault(entry["source"], []).append(true)
+        for source, truths in true_boxes.items():
+            best = max(
+                ([best_iou(_center(side), true) for true in truths] for side in SIDES), key=_share
+            )
+            for row, overlap in zip(
+                (row for row in rows if row["source"] == source), best, strict=True
+            ):
+                row["center box"] = f"{overlap:.3f}"
     write_rows(OUTPUT, ["file", "source", *STEPS], rows)
 
 
 def report() -> None:
     """Print the share of photos with an IoU of at least 0.5, and what each step adds."""
     rows = recorded_iou()
-    for source in ("all", *sorted({row["source"] for row in rows})):
-        chosen = [row for row in rows if source in ("all", row["source"])]
+    for source in sorted({row["source"] for row in rows}):
+        chosen = [row for row in rows if row["source"] == source]
         print(f"\n{source}, {len(chosen)} photos")
         for step, before in STEPS.items():
             hits = _hits(chosen, step)
@@ -132,6 +162,10 @@ def _hits(rows: list[dict[str, str]], step: str) -> list[float]:
     return [float(float(row[step]) >= 0.5) for row in rows]
 
 
+def _share(overlaps: list[float]) -> int:
+    return sum(overlap >= 0.5 for overlap in overlaps)
+
+
 def _center(side: float) -> Box:
     margin = (1 - side) / 2
     return (margin * SIZE[1], margin * SIZE[0], (1 - margin) * SIZE[1], (1 - margin) * SIZE[0])
@@ -143,10 +177,10 @@ def _seeded() -> torch.Generator:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
-    if options.folder:
-        measure(options.folder)
-    if options.report or options.folder:
+    if options.folders:
+        measure(options.folders)
+    if options.report or options.folders:
         report()

@@ -15,6 +15,10 @@ COMMANDS = {
         "deepinside.evaluation.command",
         "measure on a folder of photos how well objects are found",
     ),
+    "compare-localization": (
+        "deepinside.evaluation.compare",
+        "tell what one file of such results has on another",
+    ),
 }
 
 

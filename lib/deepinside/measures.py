@@ -21,11 +21,11 @@ from torch import Tensor
 
 from deepinside.images import Box
 
+# between the 256 values of a map in 8 bits
+THRESHOLDS = 255
 _DRAWS = 10_000
 # drawn values held at once
 _AT_ONCE = 2_000_000
-# thresholds between the 256 values of a map in 8 bits
-_LEVELS = 255
 
 
 class Estimate(NamedTuple):
@@ -107,7 +107,8 @@ def threshold_overlaps(
     values = values - values.min()
     gray = (values / (values.max() or 1) * 255).astype(np.uint8)
     if not gray.any():
-        return torch.from_numpy(_inclusive_iou(np.zeros((1, 4)), true)).expand(2, _LEVELS).clone()
+        overlap = torch.from_numpy(_inclusive_iou(np.zeros((1, 4)), true))
+        return overlap.expand(2, THRESHOLDS).clone()
     # between two values of the map a higher threshold leaves the same mask
     levels = np.unique(gray)
     boxes: list[Sequence[int]] = []

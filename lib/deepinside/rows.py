@@ -5,6 +5,7 @@ goes as the next run begins with `write_rows`.
 """
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,15 +51,17 @@ def write_rows(
     The rows may be those that `read_rows` is still reading from the same file. What has no
     column is left out, what is missing is empty.
     """
-    beside = path.with_name(path.name + ".new")
-    try:
-        with _opened(beside, "w") as file:
+    path = path.resolve()  # of a link, what it leads to is replaced
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with _opened(beside, "x") as file:
+        try:
             writer = _writer(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+            file.close()
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -77,6 +80,33 @@ def appending(
             file.flush()
 
         yield append
+
+
+@contextmanager
+def claiming(path: Path) -> Iterator[None]:
+    """Keep other processes that claim the file of rows out, until the end or a kill.
+
+    Raises
+    ------
+    ValueError
+        If another process has claimed it.
+    """
+    # not above, as whoever only says what a system lacks needs no locks
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.resolve().with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(
+            f"expected {path} for this process alone, but another one is writing to it"
+        ) from error
+    try:
+        yield
+    finally:
+        # while it is held, so that nobody's next claim is of a file that is gone
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _opened(path: Path, mode: str) -> IO[str]:

@@ -1,20 +1,29 @@
 import csv
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from deepinside.class_score import ClassScore
 from deepinside.evaluation import localization
 from deepinside.evaluation.annotations import Truth
-from deepinside.evaluation.localization import COLUMNS, evaluate, merge, parts_of, summary
+from deepinside.evaluation.localization import (
+    COLUMNS,
+    Method,
+    evaluate,
+    merge,
+    parts_of,
+    records,
+)
 from deepinside.images import load_photo, squash_photo
-from deepinside.localization import Found, find_object
-from deepinside.measures import iou
+from deepinside.localization import find_object, find_top_objects, rescaled_box
+from deepinside.measures import iou, threshold_overlaps
 from deepinside.networks import copy_sharing_weights
 from deepinside.object_maps import object_maps
 from deepinside.rows import write_rows
+from deepinside.saliency import smooth_grad
 
 COFFEE, ROCKET = (172, 17, 407, 307), (305, 128, 340, 405)
 ESPRESSO, CUP, GOLDFISH = 967, 968, 1
@@ -46,72 +55,107 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def measured(folder, output, network, truths=TRUTHS, **options):
+def measured(folder, output, network, truths=TRUTHS, *, classes=None, scales=(1.0,), **options):
     """The rows by file, after an evaluation at one size."""
-    evaluate(folder, truths, output, network=network, scales=(1.0,), **options)
-    return {row["file"]: row for row in rows_of(output)}
+    method = Method(network, scales=scales)
+    wanted = records(folder, truths, method, classes)
+    added = evaluate(wanted, output, method, **options)
+    merge(output, wanted, method.settings)
+    return {row["file"]: row for row in rows_of(output)}, added
 
 
 def test_a_row_a_photo_holds_what_the_plain_helpers_give(folder, network, output):
-    rows = measured(folder, output, network)
+    rows, added = measured(folder, output, network)
+    assert added == 3
     for name, true, target, top1 in (("coffee", COFFEE, 967, "1"), ("rocket", ROCKET, 657, "0")):
         photo, row = load_photo(name), rows[f"{name}.png"]
         box = find_object(network, photo, target, scales=(1.0,))
         assert row["network"] == "efficientnet_lite0"
-        assert row["scales"] == "1"
+        assert (row["map"], row["box"], row["scales"]) == ("object_map", "otsu", "1")
         assert int(row["class_index"]) == target
         corners = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
         assert corners == pytest.approx(box, abs=2)
         assert float(row["iou"]) == pytest.approx(iou(box, true), abs=0.02)
-        assert row["localized"] == str(int(iou(box, true) >= 0.5))
+        localized = iou(box, true) >= 0.5
+        assert row["localized"] == str(int(localized))
         # the highest pixel of the map, scaled to the photo, and the distance from the box
         saliency = object_maps(network, [photo], target, scales=[1])[0]
         y, x = divmod(saliency.argmax().item(), 224)
         x, y = (x + 0.5) * photo.shape[2] / 224, (y + 0.5) * photo.shape[1] / 224
         away = torch.tensor([true[0] - x, x - true[2], true[1] - y, y - true[3]]).clamp(min=0)
         assert row["pointing"] == str(int(away.norm() <= 15))
-        assert (row["top1"], row["top5_localized"], row["error"]) == (top1, "", "")
+        assert (row["top1"], row["error"]) == (top1, "")
+        assert row["top1_localized"] == str(int(top1 == "1" and localized))
+        five = {found.answer.index for found in find_top_objects(network, photo, scales=(1.0,))}
+        assert row["top5"] == str(int(target in five))
+        assert row["top5_localized"] == str(int(target in five and localized))
+        # a bit for each threshold, at three IoUs of all contours and one of the largest's
+        height, width = photo.shape[1:]
+        every, largest = threshold_overlaps(saliency, [true], (height, width))
+        expected = [*(every >= least for least in (0.3, 0.5, 0.7)), largest >= 0.5]
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["max_box"]), np.uint8))
+        assert bits[: 4 * len(every)].tolist() == torch.cat(expected).int().tolist()
     assert [rows[f"{name}.png"]["localized"] for name in ("coffee", "rocket")] == ["1", "0"]
 
 
 def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_measured(
     folder, network, output, capsys
 ):
-    truths = [*TRUTHS, Truth("none.png", "missile", []), Truth("coffee.png", "spoon", [COFFEE])]
-    assert evaluate(folder, truths, output, network=network, scales=(1.0,), batch_size=2) == 5
+    truths = [
+        *TRUTHS,
+        Truth("none.png", "missile", [], problem="no box"),
+        Truth("coffee.png", "spoon", [COFFEE]),
+        Truth("rocket.png", "missile", [COFFEE], size=(300, 200)),
+    ]
+    method = Method(network, scales=(1.0,))
+    wanted = records(folder, truths, method)
+    assert evaluate(wanted, output, method, batch_size=2) == 6
     rows = rows_of(output)
     assert [row["file"] for row in rows] == [truth.file for truth in truths]
-    assert [bool(row["error"]) for row in rows] == [False, True, False, True, True]
+    assert [bool(row["error"]) for row in rows] == [False, True, False, True, True, True]
     assert "ends early" in rows[1]["error"]
-    assert "at least one box" in rows[3]["error"]
+    assert rows[3]["error"] == "no box"
     assert "name of a class, got 'spoon'" in rows[4]["error"]
+    assert "300" in rows[5]["error"]
     assert rows[1]["iou"] == ""
     told = capsys.readouterr().err
     assert "skipped broken.png: expected a whole picture" in told
-    assert "localized=1, skipped=3" in told
-    assert "2 photos, 3 skipped" in summary(output)
+    assert "localized=1, skipped=4" in told
 
 
-def test_a_map_without_an_object_is_reported(folder, network, output, monkeypatch):
+def test_an_error_that_nobody_foresaw_costs_one_row(folder, network, output, monkeypatch):
+    def load(path):
+        if path.name == "broken.png":
+            raise RuntimeError("of a decoder\nsomewhere")
+        return load_photo(path)
+
+    monkeypatch.setattr(localization, "load_photo", load)
+    rows, _ = measured(folder, output, network)
+    assert rows["broken.png"]["error"] == "RuntimeError: of a decoder somewhere"
+    assert rows["coffee.png"]["localized"] == "1"
+
+
+def test_a_map_without_an_object_is_a_miss(folder, network, output, monkeypatch):
     monkeypatch.setattr(localization, "object_maps", lambda *_, **__: torch.ones(1, 224, 224))
-    row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
-    assert "map is flat" in row["error"]
-    assert row["localized"] == row["class_index"] == ""
+    row = measured(folder, output, network, TRUTHS[:1])[0]["coffee.png"]
+    assert (row["iou"], row["localized"], row["top5_localized"]) == ("0.0000", "0", "0")
+    assert (row["error"], row["x0"], row["class_index"]) == ("", "", "967")
 
 
 @pytest.mark.parametrize("classes", [[ESPRESSO, CUP, GOLDFISH], [GOLDFISH, CUP, ESPRESSO]])
 def test_of_a_label_s_classes_the_one_of_the_highest_score_is_taken(
     folder, network, output, classes
 ):
-    row = measured(folder, output, network, TRUTHS[:1], classes={"espresso": classes})
-    assert row["coffee.png"]["class_index"] == str(ESPRESSO)
-    assert row["coffee.png"]["top1"] == "1"
+    rows, _ = measured(folder, output, network, TRUTHS[:1], classes={"espresso": classes})
+    assert rows["coffee.png"]["class_index"] == str(ESPRESSO)
+    assert rows["coffee.png"]["top1"] == "1"
 
 
 def test_top1_is_whether_the_first_class_is_one_of_the_label_s(folder, network, output):
-    row = measured(folder, output, network, TRUTHS[:1], classes={"espresso": [GOLDFISH, CUP]})
-    assert row["coffee.png"]["class_index"] == str(CUP)
-    assert row["coffee.png"]["top1"] == "0"
+    listed = {"espresso": [GOLDFISH, CUP]}
+    row = measured(folder, output, network, TRUTHS[:1], classes=listed)[0]["coffee.png"]
+    assert row["class_index"] == str(CUP)
+    assert (row["top1"], row["top1_localized"], row["localized"]) == ("0", "0", "1")
 
 
 def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolation(
@@ -128,7 +172,7 @@ def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolat
     trained.interpolation = "bilinear"
     # in training mode no score would depend on the image
     trained.layers.classifier = nn.Sequential(nn.Dropout(1.0), trained.layers.classifier)
-    row = measured(folder, output, trained.train(), TRUTHS[:1])["coffee.png"]
+    row = measured(folder, output, trained.train(), TRUTHS[:1])[0]["coffee.png"]
     assert row["top1"] == "1"
     # for the scores and for the map
     assert used == ["bilinear", "bilinear"]
@@ -136,9 +180,11 @@ def test_scores_are_those_of_evaluation_mode_and_of_the_network_s_own_interpolat
 
 
 def test_an_iou_of_exactly_a_half_is_localized(folder, network, output, monkeypatch):
-    x0, y0, x1, y1 = COFFEE
-    monkeypatch.setattr(localization, "object_box", lambda *_: (x0, y0, x1, (y0 + y1) / 2))
-    row = measured(folder, output, network, TRUTHS[:1])["coffee.png"]
+    # of a photo of 400 x 600 pixels at 224 x 224
+    x0, y0, x1, y1 = rescaled_box(COFFEE, (400, 600), (224, 224))
+    half = (x0, y0, x1, (y0 + y1) / 2)
+    monkeypatch.setitem(localization.BOXES, "otsu", lambda *_: half)
+    row = measured(folder, output, network, TRUTHS[:1])[0]["coffee.png"]
     assert (row["iou"], row["localized"]) == ("0.5000", "1")
 
 
@@ -149,102 +195,224 @@ def test_an_iou_of_exactly_a_half_is_localized(folder, network, output, monkeypa
         ([ESPRESSO, CUP], {CUP: COFFEE, ESPRESSO: ROCKET}, "1"),
         ([ESPRESSO], {CUP: COFFEE, ESPRESSO: ROCKET}, "0"),
         ([ESPRESSO], {CUP: ROCKET, ESPRESSO: COFFEE}, "1"),
+        # which is not among the five
+        ([GOLDFISH], {CUP: COFFEE, GOLDFISH: COFFEE}, "0"),
     ],
 )
 def test_top5_needs_a_class_of_the_label_and_its_box(
     folder, network, output, monkeypatch, classes, boxes, hit
 ):
-    asked = []
+    # the map of a class is the class itself, from which the box is looked up
+    def maps(network, photos, classes, *, scales):
+        return torch.stack([torch.full((224, 224), float(index)) for index in classes])
 
-    def top_objects(network, photo, *, scales):
-        asked.append(scales)
-        return [Found(ClassScore(index, "", 0.0, 0.0), box) for index, box in boxes.items()]
+    def box(saliency, image):
+        return rescaled_box(boxes[int(saliency[0, 0])], (400, 600), (224, 224))
 
-    monkeypatch.setattr(localization, "find_top_objects", top_objects)
-    options = {"top5": True, "classes": {"espresso": classes}}
-    row = measured(folder, output, network, TRUTHS[:1], **options)["coffee.png"]
+    monkeypatch.setattr(localization, "object_maps", maps)
+    monkeypatch.setitem(localization.BOXES, "otsu", box)
+    listed = {"espresso": classes}
+    row = measured(folder, output, network, TRUTHS[:1], classes=listed)[0]["coffee.png"]
     assert row["top5_localized"] == hit
-    assert asked == [(1.0,)]
 
 
-def test_summary_is_the_mean_of_each_measure(output):
-    hits = {"localized": "1100", "pointing": "1110", "top1": "1000", "top5_localized": "1101"}
-    rows = [
-        {"file": f"{i}.png", **{name: values[i] for name, values in hits.items()}} for i in range(4)
+@pytest.mark.parametrize(
+    ("name", "box", "used", "least"),
+    [
+        ("object_map", "", "otsu", 0.5),
+        ("object_map", "graph_cut", "graph_cut", 0.3),
+        ("gradient", "", "graph_cut", 0.3),
+        ("ten_crops", "", "graph_cut", 0.3),
+        ("smooth_grad", "", "graph_cut", 0.3),
+        ("cam", "", "otsu", 0.3),
+        ("grad_cam", "", "otsu", 0.3),
+        ("center", "", "otsu", 0.3),
+        # 235 x 290 of 600 x 400 pixels
+        ("whole", "", "otsu", 0.28),
+    ],
+)
+def test_each_map_has_a_box_by_its_own_rule(
+    folder, network, output, monkeypatch, name, box, used, least
+):
+    # of SmoothGrad's copies a few serve here
+    monkeypatch.setattr(
+        "deepinside.evaluation.methods.smooth_grad", partial(smooth_grad, samples=4)
+    )
+    method = Method(network, name, box, scales=[1])
+    evaluate(records(folder, TRUTHS[:1], method), output, method)
+    (row,) = rows_of(output)
+    assert (row["map"], row["box"], row["error"]) == (name, used, "")
+    assert row["scales"] == ("1" if name == "object_map" else "")
+    assert float(row["iou"]) > least
+    if name == "whole":
+        assert float(row["iou"]) == pytest.approx(235 * 290 / (600 * 400), abs=1e-4)
+
+
+def test_a_large_photo_is_measured_smaller_and_its_box_is_in_its_own_pixels(
+    folder, network, output, monkeypatch
+):
+    whole, _ = measured(folder, output, network, TRUTHS[:1])
+    output.unlink()
+    monkeypatch.setattr(localization, "_PIXELS", 300 * 450)
+    seen = []
+
+    def noted(network, photos, classes, *, scales):
+        seen.append(tuple(photos[0].shape[1:]))
+        return object_maps(network, photos, classes, scales=scales)
+
+    monkeypatch.setattr(localization, "object_maps", noted)
+    smaller, _ = measured(folder, output, network, TRUTHS[:1])
+    assert seen == [(300, 450)]
+    corners = [
+        [float(rows["coffee.png"][side]) for side in ("x0", "y0", "x1", "y1")]
+        for rows in (whole, smaller)
     ]
-    write_rows(output, COLUMNS, [*rows, {"file": "x.png", "error": "cut short"}])
-    lines = summary(output).splitlines()
-    assert lines[0] == "4 photos, 1 skipped"
-    means = [line.split(": ")[1].split(" (")[0] for line in lines[1:]]
-    # of the last the error: 1 of 4 is no hit
-    assert means == ["50.0%", "75.0%", "25.0%", "25.0%"]
-    assert "top-5 localization error: 25.0% (0.0% to 75.0%)" in lines
-    write_rows(output, COLUMNS, [{"file": "a.png", "localized": 1}])
-    assert summary(output).splitlines()[1:] == [
-        "localization accuracy (IoU of at least 0.5): 100.0% (100.0% to 100.0%)"
-    ]
+    # the map differs a little, and a pixel more or less above the threshold moves a side
+    assert corners[0] == pytest.approx(corners[1], abs=25)
 
 
 def test_it_goes_on_where_it_was_interrupted(folder, network, output, tmp_path):
-    whole, options = tmp_path / "whole.csv", {"network": network, "scales": (1.0,)}
-    evaluate(folder, TRUTHS, whole, **options)
+    whole, method = tmp_path / "whole.csv", Method(network, scales=(1.0,))
+    truths = [TRUTHS[0], TRUTHS[2], TRUTHS[1]]
+    wanted = records(folder, truths, method)
+    evaluate(wanted, whole, method)
     lines = whole.read_bytes().splitlines(keepends=True)
     output.write_bytes(b"".join(lines[:2]) + lines[2][:20])  # killed within the second row
-    assert evaluate(folder, TRUTHS, output, **options) == 2
+    assert evaluate(wanted, output, method) == 2
     assert rows_of(output) == rows_of(whole)
-    assert evaluate(folder, TRUTHS, output, **options) == 0
+    # the photo that cannot be read is tried again, and has no second row
+    assert evaluate(wanted, output, method) == 1
     assert rows_of(output) == rows_of(whole)
+
+
+def test_a_photo_that_is_mended_gets_its_row(folder, network, output, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in folder.iterdir():
+        (photos / path.name).write_bytes(path.read_bytes())
+    measured(photos, output, network)
+    (photos / "broken.png").write_bytes((photos / "coffee.png").read_bytes())
+    rows, added = measured(photos, output, network)
+    assert added == 1
+    assert rows["broken.png"]["error"] == ""
+    assert len(rows) == len(rows_of(output)) == 3
+
+
+def changed_boxes(folder):
+    return {"truths": [TRUTHS[0]._replace(boxes=[ROCKET]), *TRUTHS[1:]]}
+
+
+def changed_label(folder):
+    return {"truths": [TRUTHS[0]._replace(label="cup"), *TRUTHS[1:]]}
+
+
+def changed_classes(folder):
+    return {"classes": {"espresso": [CUP]}}
+
+
+def another_photo(folder):
+    """A photo of the same name in another folder."""
+    other = folder.with_name("others")
+    other.mkdir()
+    for path in folder.iterdir():
+        (other / path.name).write_bytes((folder / "rocket.png").read_bytes())
+    return {"folder": other}
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [(changed_boxes, 1), (changed_label, 1), (changed_classes, 1), (another_photo, 0)],
+)
+def test_what_determines_a_row_is_part_of_its_key(
+    folder, network, output, tmp_path, change, kept, capsys
+):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("coffee", "rocket"):
+        (photos / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    given = {"folder": photos, "truths": TRUTHS}
+    before, _ = measured(output=output, network=network, **given)
+    given |= change(photos)
+    after, added = measured(output=output, network=network, **given)
+    assert added == 3 - kept  # broken.png among them, of which there is no photo
+    fresh, _ = measured(output=tmp_path / "fresh.csv", network=network, **given)
+    assert after == fresh
+    assert after["coffee.png"] != before["coffee.png"]
+    # what was measured before is beside it
+    old = rows_of(output.with_name("out.csv.old"))
+    assert before["coffee.png"] in old
+    assert "rows of other photos, boxes, classes or folders" in capsys.readouterr().err
+
+
+def test_rows_of_photos_that_are_not_asked_for_do_not_stay(folder, network, output):
+    measured(folder, output, network)
+    rows, added = measured(folder, output, network, TRUTHS[2:])
+    assert (list(rows), added) == (["rocket.png"], 0)
+    assert [row["file"] for row in rows_of(output.with_name("out.csv.old"))] == [
+        "coffee.png",
+        "broken.png",
+    ]
 
 
 def test_results_of_other_settings_are_not_mixed(folder, network, output):
     measured(folder, output, network, TRUTHS[1:2])
     before = output.read_bytes()
     with pytest.raises(ValueError, match=r"holds results of .*'scales': '1'.* not of .*'1 2'"):
-        evaluate(folder, TRUTHS, output, network=network, scales=(1.0, 2.0))
+        measured(folder, output, network, scales=(1.0, 2.0))
     # nor if a rank of another run left them
     output.rename(output.with_name("out.csv.rank3"))
     with pytest.raises(ValueError, match=r"rank3 holds results"):
-        evaluate(folder, TRUTHS, output, network=network, scales=(1.0, 2.0))
+        measured(folder, output, network, scales=(1.0, 2.0))
     assert output.with_name("out.csv.rank3").read_bytes() == before
 
 
-def test_another_file_is_not_written_over(folder, network, output):
-    output.write_text("name,grade\nanna,1\n")
+@pytest.mark.parametrize(
+    "text", ["name,grade\nanna,1\n", "file,label,x0,y0,x1,y1\na.png,cat,1,2,3,4", "a note"]
+)
+def test_another_file_is_not_written_over(folder, network, output, text):
+    output.write_text(text)
     with pytest.raises(ValueError, match="begins with file,label,network"):
-        evaluate(folder, TRUTHS, output, network=network)
-    assert output.read_text() == "name,grade\nanna,1\n"
+        measured(folder, output, network)
+    assert output.read_text() == text
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
 def test_without_a_folder_there_are_no_rows(folder, network, output):
     with pytest.raises(ValueError, match=r"folder of photos, found none at .*nowhere"):
-        evaluate(folder / "nowhere", TRUTHS, output, network=network)
+        measured(folder / "nowhere", output, network)
     assert not output.exists()
 
 
 def test_ranks_share_the_photos_and_merge(folder, network, output):
-    options = {"network": network, "scales": (1.0,), "ranks": 2}
     # the name decides which rank takes a photo, and these are not all of one
-    truths = [*TRUTHS, Truth("b.png", "missile", [])]
-    first = evaluate(folder, truths, output, rank=0, **options)
+    truths = [*TRUTHS, Truth("b.png", "missile", [], problem="no box")]
+    method = Method(network, scales=(1.0,))
+    wanted = records(folder, truths, method)
+    first = evaluate(wanted, output, method, rank=0, ranks=2)
     # its rows count although they are not merged yet: whoever starts again has the rest
-    assert evaluate(folder, truths, output, rank=0, **options) == 0
-    second = evaluate(folder, truths, output, rank=1, **options)
+    assert evaluate(wanted, output, method, rank=0, ranks=2) == 1  # that cannot be read
+    second = evaluate(wanted, output, method, rank=1, ranks=2)
     assert (first, second) == (3, 1)
     parts = parts_of(output)
     assert [part.name for part in parts] == ["out.csv.rank0", "out.csv.rank1"]
     assert sum(len(rows_of(part)) for part in parts) == 4
-    merge(output)
+    merge(output, wanted, method.settings)
     assert not parts_of(output)
-    assert sorted(row["file"] for row in rows_of(output)) == sorted(t.file for t in truths)
+    assert [row["file"] for row in rows_of(output)] == [truth.file for truth in truths]
 
 
-def test_a_merge_that_was_killed_leaves_no_photo_twice(output):
-    rows = [{"file": name, "iou": "0.5"} for name in "abc"]
+def test_a_merge_that_was_killed_leaves_no_photo_twice(folder, network, output):
+    method = Method(network, scales=(1.0,))
+    wanted = records(folder, [Truth(name, "cup", [COFFEE]) for name in "abc"], method)
+    rows = [
+        method.settings | {"file": record.truth.file, "key": record.key, "iou": "0.5"}
+        for record in wanted
+    ]
     write_rows(output, COLUMNS, rows[:2])
     for rank, some in enumerate((rows[1:2], rows[2:])):
         write_rows(output.with_name(f"out.csv.rank{rank}"), COLUMNS, some)
     output.with_name("out.csv.rank1.new").write_text("half written")
-    merge(output)
+    merge(output, wanted, method.settings)
     assert [row["file"] for row in rows_of(output)] == ["a", "b", "c"]
-    merge(output)
+    merge(output, wanted, method.settings)
     assert len(rows_of(output)) == 3

@@ -1,12 +1,20 @@
 """Measure on a folder of photos with boxes how well objects are found.
 
 The boxes are a folder of Pascal VOC XML files, a COCO JSON file, or a CSV file with the
-columns file, label, x0, y0, x1, y1 (a row a box, half-open pixels). A label is the name of
-a class, its index or its WordNet id, or is listed in --classes. Of a photo's labels that of
-the largest box is evaluated.
+columns file, label, x0, y0, x1, y1: a row a box, half-open, in pixels of the photo as it is seen,
+or of a picture of the size that further columns width, height state. An XML file is of the
+picture beside it, or at the same place below PHOTOS, or else the only one of its name. A label
+is the name of a class, its index or its WordNet id, or is listed in --classes. Of a photo's
+labels that of the largest box is evaluated, for its class of the highest score.
+
+Measured are MaxBoxAccV2 and MaxBoxAcc (Choe et al., 2020), the share of boxes with an IoU of
+at least 0.5 with the class given, among the first class and the first five, and whether the
+map's maximum lies in the box, each with its 95 % interval. `compare-localization` tells what
+one file of results has on another.
 
 The result is a CSV file with a row a photo, written as it goes: started again, the command
-goes on where it was interrupted. A photo that cannot be read gets a row that says why.
+goes on where it was interrupted, and measures again what has changed. A photo that cannot
+be read gets a row that says why, and is tried again the next time.
 
 Several processes split the photos, each with a GPU of its own if there are that many:
 
@@ -15,6 +23,7 @@ Several processes split the photos, each with a GPU of its own if there are that
 
 import argparse
 import os
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,9 +31,12 @@ import torch
 from torch import distributed
 
 from deepinside.evaluation.annotations import read_classes, read_truths
-from deepinside.evaluation.localization import evaluate, merge, summary
+from deepinside.evaluation.localization import Method, evaluate, merge, records
+from deepinside.evaluation.methods import BOXES, MAPS
+from deepinside.evaluation.summary import summary
 from deepinside.networks import load_network
 from deepinside.object_maps import SCALES
+from deepinside.rows import claiming
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, default=Path("localization.csv"), help="default: %(default)s")
     add("--classes", type=Path, help="CSV: label,class_index, several rows a label")
     add("--network", default="efficientnet_lite0", help="default: %(default)s")
+    add("--map", choices=MAPS, default="object_map", help="default: %(default)s")
+    add("--box", choices=BOXES, default="", help="from the map; unless given, as the map's authors")
     add("--scales", type=float, nargs="+", default=SCALES, help="sizes, of the network's input")
-    add("--top5", action="store_true", help="also the boxes of the top-5 classes: slower")
     add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
     add("--workers", type=int, default=2, help="that read photos (default: %(default)s)")
     add("--device", help="cuda or cpu; unless given, a GPU if there is one")
+    # what it asked for is always measured now
+    add("--top5", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,26 +65,30 @@ def run(options: argparse.Namespace) -> int:
         default = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     network = load_network(options.network).to(options.device or default)
     classes = read_classes(options.classes, network.class_names) if options.classes else {}
+    method = Method(network, options.map, options.box, options.scales)
+    truths = read_truths(options.boxes, options.folder)
+    wanted = records(options.folder, truths, method, classes)
     if ranks > 1:
         # only to know when all are done, which may be days apart
         distributed.init_process_group("gloo", timeout=timedelta(days=7))
-    evaluate(
-        options.folder,
-        read_truths(options.boxes, options.folder),
-        options.output,
-        network=network,
-        classes=classes,
-        scales=options.scales,
-        top5=options.top5,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        rank=rank,
-        ranks=ranks,
-    )
-    if ranks > 1:
-        distributed.barrier()
-        distributed.destroy_process_group()
-    if rank == 0:
-        merge(options.output)
-        print(summary(options.output))
+    with claiming(options.output) if rank == 0 else nullcontext():
+        if rank == 0:
+            merge(options.output, wanted, method.settings)
+        if ranks > 1:
+            distributed.barrier()
+        evaluate(
+            wanted,
+            options.output,
+            method,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            rank=rank,
+            ranks=ranks,
+        )
+        if ranks > 1:
+            distributed.barrier()
+            distributed.destroy_process_group()
+        if rank == 0:
+            merge(options.output, wanted, method.settings)
+            print(summary(options.output))
     return 0

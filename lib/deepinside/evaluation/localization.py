@@ -1,46 +1,127 @@
 """Measures of localization on a folder of photos, a row of a CSV file each.
 
 Rows are written as they come, so that an interrupted run goes on where it was. Photos are
-read in batches and forgotten; names and boxes are held, about 1 kB a photo.
+read in batches and forgotten; names and boxes are held, about 1 kB a photo. A row has a key
+of all that determines it: where boxes, classes or the photo itself have changed, it is
+measured again.
 """
 
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from deepinside.evaluation.annotations import Classes, Truth, label_classes
-from deepinside.images import load_photo, squashed
-from deepinside.localization import find_top_objects, object_box
-from deepinside.measures import best_iou, ilsvrc_hit, mean_interval, pointing_hit
+from deepinside.evaluation.annotations import Classes, Truth, boxes_in_photo, label_classes
+from deepinside.evaluation.methods import BOXES, CUT_BY_COLOR, MAPS
+from deepinside.images import Box, load_photo, photo_orientation, resize_photo, squashed
+from deepinside.localization import rescaled_box
+from deepinside.measures import best_iou, pointing_hit, threshold_overlaps
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.object_maps import SCALES, object_maps
 from deepinside.rows import appending, read_rows, write_rows
 
 COLUMNS = (
-    "file", "label", "network", "scales", "class_index", "x0", "y0", "x1", "y1",
-    "iou", "localized", "pointing", "top1", "top5_localized", "error",
+    "file", "label", "network", "map", "box", "scales", "class_index", "x0", "y0", "x1", "y1",
+    "iou", "localized", "pointing", "pointing_exact", "top1", "top5", "top1_localized",
+    "top5_localized", "max_box", "truth", "key", "error",
 )  # fmt: skip
+# IoUs that count for MaxBoxAccV2, of boxes around all contours; for MaxBoxAcc of the largest's
+ALL_IOUS, LARGEST_IOU = (0.3, 0.5, 0.7), 0.5
+# what a batch of photos takes of memory is bounded: a larger photo is resized to this first
+_PIXELS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find objects: a network, its map, and how a box is read from it.
+
+    `map` is a name of `deepinside.evaluation.methods.MAPS`, `box` of `BOXES`, by default the
+    map's own; the scales are those of the object map.
+    """
+
+    network: Network
+    map: str = "object_map"
+    box: str = ""
+    scales: Sequence[float] = SCALES
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a row tells of it."""
+        box = self.box or ("graph_cut" if self.map in CUT_BY_COLOR else "otsu")
+        scales = self.scales if self.map == "object_map" else ()
+        return {
+            "network": self.network.name,
+            "map": self.map,
+            "box": box,
+            "scales": " ".join(f"{scale:.4g}" for scale in scales),
+        }
+
+    def maps(self, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+        """Return a map a photo, (N, h, w), on the CPU."""
+        if self.map == "object_map":
+            found = object_maps(self.network, photos, classes, scales=self.scales)
+        else:
+            found = MAPS[self.map](self.network, photos, classes)
+        return found.cpu()
+
+    def box_of(self, saliency: Tensor, image: Tensor) -> Box:
+        """Return the box in pixels of the map; `image` is the photo at its size."""
+        return BOXES[self.settings["box"]](saliency, image)
+
+
+class Record(NamedTuple):
+    """A photo to be measured: where it is, what is in it, the label's classes, its row's key."""
+
+    path: Path
+    truth: Truth
+    classes: list[int]
+    key: str
+
+
+def records(
+    folder: Path, truths: Iterable[Truth], method: Method, classes: Classes | None = None
+) -> list[Record]:
+    """Return a record for each photo; of a label's classes the highest is the one looked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder of photos, found none at {folder}")
+    found = []
+    for truth in truths:
+        own: list[int] = []
+        if not truth.problem:
+            try:
+                own = label_classes(truth.label, method.network.class_names, classes or {})
+            except ValueError as error:
+                truth = truth._replace(problem=_line(error))
+        path = folder / truth.file
+        # the photo itself by what a copy keeps and a change does not
+        stat = path.stat() if path.is_file() else None
+        photo = (stat.st_size, stat.st_mtime_ns) if stat else ()
+        found.append(Record(path, truth, own, _digest(truth, own, photo, method.settings)))
+    return found
 
 
 def evaluate(
-    folder: Path,
-    truths: Iterable[Truth],
+    wanted: Sequence[Record],
     output: Path,
+    method: Method,
     *,
-    network: Network,
-    classes: Classes | None = None,
-    scales: Sequence[float] = SCALES,
-    top5: bool = False,
     batch_size: int = 8,
     workers: int = 0,
     rank: int = 0,
@@ -48,15 +129,13 @@ def evaluate(
 ) -> int:
     """Append a row to `output` for each photo that has none, and return how many were added.
 
+    A row that tells of an error is no result: its photo is tried again.
+
     Parameters
     ----------
-    folder, truths, output : Path, iterable of Truth, Path
-        The photos, what is in them, and the CSV file. With several ranks each writes a
+    wanted, output, method : sequence of Record, Path, Method
+        The photos, the CSV file, and what is measured. With several ranks each writes a
         file of its own beside it, which `merge` puts together.
-    network, classes, scales
-        For `deepinside.object_maps`; of a label's classes the one of the highest score.
-    top5 : bool
-        Also find the boxes of the five highest classes, five times the work.
     batch_size, workers : int
         Photos at once, and processes that read them.
     rank, ranks : int
@@ -65,34 +144,45 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no folder, or `output` holds results of another network or other scales.
+        If `output` holds other rows, or results of another method.
     """
-    if not folder.is_dir():
-        raise ValueError(f"expected a folder of photos, found none at {folder}")
-    settings = {"network": network.name, "scales": " ".join(f"{scale:.4g}" for scale in scales)}
-    files = (output, *parts_of(output))
-    done = {file for path in files for file in _measured_files(path, settings)}
-    left = (truth for truth in truths if truth.file not in done)
-    mine = [truth for truth in left if zlib.crc32(truth.file.encode()) % ranks == rank]
-    read = partial(_read, folder, network.class_names, classes or {})
-    # a list is a data set to torch, if not to its types
-    photos = DataLoader(cast(Dataset, mine), batch_size, num_workers=workers, collate_fn=read)
+    done = {
+        row["key"]
+        for path in (output, *parts_of(output))
+        for row in _rows(path, method.settings)
+        if not row["error"]
+    }
+    mine = [
+        record
+        for record in wanted
+        if record.key not in done and zlib.crc32(record.truth.file.encode()) % ranks == rank
+    ]
     path = output if ranks == 1 else output.with_name(f"{output.name}.rank{rank}")
-    write_rows(path, COLUMNS, read_rows(path, COLUMNS))
+    again = {record.key for record in mine}
+    write_rows(path, COLUMNS, (row for row in read_rows(path, COLUMNS) if row["key"] not in again))
+    # a list is a data set to torch, if not to its types
+    photos = DataLoader(
+        cast(Dataset, mine),
+        batch_size,
+        num_workers=workers,
+        collate_fn=_read,
+        prefetch_factor=1 if workers else None,
+    )
     localized = skipped = 0
     with (
         appending(path, COLUMNS) as append,
-        tqdm(total=len(mine), unit="photo", disable=rank > 0) as progress,
+        tqdm(total=len(mine), unit="photo", disable=rank > 0, smoothing=0.05) as progress,
     ):
         for batch in photos:
-            readable = [photo for photo in batch if not photo.error]
-            measured = _measured(readable, network, scales, top5)
+            measured = _measured([photo for photo in batch if not photo.error], method)
             for photo in batch:
+                truth, key = photo.record.truth, photo.record.key
                 row = {"error": photo.error} if photo.error else next(measured)
-                append(settings | {"file": photo.truth.file, "label": photo.truth.label} | row)
+                named = {"file": truth.file, "label": truth.label, "truth": _digest(truth)}
+                append(method.settings | named | {"key": key} | row)
                 if "error" in row:
                     skipped += 1
-                    progress.write(f"skipped {photo.truth.file}: {row['error']}", sys.stderr)
+                    progress.write(f"skipped {truth.file}: {row['error']}", sys.stderr)
                 localized += row.get("localized", 0)
             progress.set_postfix(localized=localized, skipped=skipped, refresh=False)
             progress.update(len(batch))
@@ -105,115 +195,128 @@ def parts_of(output: Path) -> list[Path]:
     return sorted(path for path in output.parent.iterdir() if pattern.fullmatch(path.name))
 
 
-def merge(output: Path) -> None:
-    """Put what the ranks wrote into `output`, and remove their files."""
+def merge(output: Path, wanted: Sequence[Record], settings: Mapping[str, str]) -> None:
+    """Put what the ranks wrote into `output`, a row a photo in the order of `wanted`.
+
+    Rows of other photos, boxes or classes are moved to a file beside it, ``.old``.
+    """
     parts = parts_of(output)
-    if parts:
-        # by file, as a merge that was killed may have left some rows in two
-        rows = {row["file"]: row for path in (output, *parts) for row in read_rows(path, COLUMNS)}
-        write_rows(output, COLUMNS, rows.values())
+    # by key, as a merge that was killed may have left some rows in two
+    rows = {row["key"]: row for path in (output, *parts) for row in _rows(path, settings)}
+    keys = {record.key for record in wanted}
+    old = [row for key, row in rows.items() if key not in keys]
+    if old:
+        beside = output.with_name(f"{output.name}.old")
+        write_rows(beside, COLUMNS, [*read_rows(beside, COLUMNS), *old])
+        print(
+            f"{len(old)} rows of other photos, boxes, classes or folders were in {output}, and "
+            f"are now in {beside}",
+            file=sys.stderr,
+        )
+    write_rows(output, COLUMNS, (rows[record.key] for record in wanted if record.key in rows))
     for part in parts:
         part.unlink()
-
-
-def summary(output: Path) -> str:
-    """Return the measures of a file of results, each with its 95 % interval."""
-    words = {
-        "localized": "localization accuracy (IoU of at least 0.5)",
-        "pointing": "pointing game (within 15 pixels)",
-        "top1": "top-1 accuracy of the classes",
-        "top5_localized": "top-5 localization error",
-    }
-    measures: dict[str, list[float]] = {name: [] for name in words}
-    photos = skipped = 0
-    for row in read_rows(output, COLUMNS):
-        photos, skipped = photos + 1, skipped + bool(row["error"])
-        for name, values in measures.items():
-            if row[name]:
-                hit = float(row[name])
-                values.append(1 - hit if name == "top5_localized" else hit)
-    lines = [f"{photos - skipped} photos, {skipped} skipped"]
-    for name, values in measures.items():
-        if values:
-            mean = mean_interval(values, generator=torch.Generator().manual_seed(0))
-            lines.append("{}: {:.1%} ({:.1%} to {:.1%})".format(words[name], *mean))
-    return "\n".join(lines)
 
 
 class _Photo(NamedTuple):
     """A photo as a worker reads it; what fails comes back as an error's text."""
 
-    truth: Truth
-    classes: list[int]
+    record: Record
     pixels: Tensor
+    size: tuple[int, int] = (0, 0)
+    boxes: Sequence[Box] = ()
     error: str = ""
 
 
-def _read(
-    folder: Path, class_names: Sequence[str], listed: Classes, truths: list[Truth]
-) -> list[_Photo]:
+def _read(wanted: list[Record]) -> list[_Photo]:
     photos = []
-    for truth in truths:
+    for record in wanted:
+        truth = record.truth
         try:
             if truth.problem:
                 raise ValueError(truth.problem)
-            if not truth.boxes:
-                raise ValueError("expected at least one box, got none")
-            classes = label_classes(truth.label, class_names, listed)
-            photos.append(_Photo(truth, classes, load_photo(folder / truth.file)))
-        except (ValueError, OSError) as error:
-            photos.append(_Photo(truth, [], torch.empty(0), " ".join(str(error).split())))
+            pixels = load_photo(record.path)
+            height, width = size = (pixels.shape[1], pixels.shape[2])
+            boxes = boxes_in_photo(truth, size, photo_orientation(record.path))
+            if height * width > _PIXELS:
+                shorter = round(min(size) * (_PIXELS / (height * width)) ** 0.5)
+                pixels = resize_photo(pixels, shorter)
+            photos.append(_Photo(record, pixels, size, boxes))
+        except Exception as error:  # whatever a file is, it costs its own row and no other
+            known = isinstance(error, ValueError | OSError)
+            kind = "" if known else f"{type(error).__name__}: "
+            photos.append(_Photo(record, torch.empty(0), error=kind + _line(error)))
     return photos
 
 
-def _measured(
-    photos: list[_Photo], network: Network, scales: Sequence[float], top5: bool
-) -> Iterator[dict[str, Any]]:
+def _measured(photos: list[_Photo], method: Method) -> Iterator[dict[str, Any]]:
     """Yield what is measured on each photo; the passes are those of the whole batch."""
     if not photos:
         return
-    pixels = [photo.pixels for photo in photos]
+    network, pixels = method.network, [photo.pixels for photo in photos]
     images = squashed(network, pixels, network.input_size)
-    device = next(network.parameters()).device
     with torch.no_grad():
-        scores = in_evaluation_mode(network)(images.to(device)).tolist()
+        scores = in_evaluation_mode(network)(images.to(network.normalization.mean)).cpu()
+    answers = scores.topk(min(5, scores.shape[1])).indices.tolist()
     # of a label's classes the one of the highest score
     targets = [
-        max(photo.classes, key=own.__getitem__) for photo, own in zip(photos, scores, strict=True)
+        max(photo.record.classes, key=own.__getitem__)
+        for photo, own in zip(photos, scores.tolist(), strict=True)
     ]
-    maps = object_maps(network, pixels, targets, scales=scales).cpu()
-    for photo, own, target, saliency in zip(photos, scores, targets, maps, strict=True):
-        true_boxes, photo_size = photo.truth.boxes, tuple(photo.pixels.shape[1:])
-        try:
-            box = object_box(saliency, photo_size)
-            overlap = best_iou(box, true_boxes)
-            laid = F.interpolate(saliency[None, None], size=photo_size, mode="bilinear")[0, 0]
-            row: dict[str, Any] = {
-                "class_index": target,
-                **{
-                    side: f"{at:.1f}"
-                    for side, at in zip(("x0", "y0", "x1", "y1"), box, strict=True)
-                },
-                "iou": f"{overlap:.4f}",
-                "localized": int(overlap >= 0.5),
-                "pointing": int(pointing_hit(laid, true_boxes)),
-                "top1": int(own.index(max(own)) in photo.classes),
-            }
-            if top5:
-                answers = [
-                    # any of the label's classes is the right one
-                    (target if answer.index in photo.classes else answer.index, box)
-                    for answer, box in find_top_objects(network, photo.pixels, scales=scales)
-                ]
-                row["top5_localized"] = int(ilsvrc_hit(answers, target, true_boxes))
-        except ValueError as error:
-            row = {"error": " ".join(str(error).split())}
-        yield row
+    maps = method.maps(pixels, targets)
+    for photo, image, target, five, saliency in zip(
+        photos, images.expand(-1, 3, -1, -1), targets, answers, maps, strict=True
+    ):
+        row = _of_map(photo, saliency, image, method)
+        # an answer's box depends on its class alone, so the boxes of the right ones decide
+        right = [index for index in five if index in photo.record.classes]
+        found = bool(right) and bool(row["localized"])
+        if len(right) > 1 and not found:
+            others = method.maps([photo.pixels] * (len(right) - 1), right[1:])
+            found = any(_of_map(photo, other, image, method)["localized"] for other in others)
+        yield row | {
+            "class_index": target,
+            "top1": int(five[0] == target),
+            "top5": int(bool(right)),
+            "top1_localized": int(five[0] == target and row["localized"]),
+            "top5_localized": int(found),
+        }
 
 
-def _measured_files(path: Path, settings: dict[str, str]) -> Iterator[str]:
+def _of_map(photo: _Photo, saliency: Tensor, image: Tensor, method: Method) -> dict[str, Any]:
+    """Return what a map gives: its box, and the measures that need no class."""
+    size, photo_size = tuple(saliency.shape), photo.size
+    true_boxes = [rescaled_box(box, photo_size, size) for box in photo.boxes]
+    try:
+        box = method.box_of(saliency, image)
+    except ValueError:  # a map that is flat, say, finds nothing
+        row: dict[str, Any] = {"iou": "0.0000", "localized": 0}
+    else:
+        sides = zip(("x0", "y0", "x1", "y1"), rescaled_box(box, size, photo_size), strict=True)
+        overlap = best_iou(box, true_boxes)
+        row = {side: f"{at:.1f}" for side, at in sides}
+        row |= {"iou": f"{overlap:.4f}", "localized": int(overlap >= 0.5)}
+    laid = F.interpolate(saliency[None, None], size=photo_size, mode="bilinear")[0, 0]
+    everywhere, largest = threshold_overlaps(saliency, photo.boxes, photo_size)
+    hits = [everywhere >= least for least in ALL_IOUS] + [largest >= LARGEST_IOU]
+    return row | {
+        "pointing": int(pointing_hit(laid, photo.boxes)),
+        "pointing_exact": int(pointing_hit(laid, photo.boxes, tolerance=0)),
+        "max_box": np.packbits(torch.stack(hits).numpy()).tobytes().hex(),
+    }
+
+
+def _rows(path: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
     for row in read_rows(path, COLUMNS):
         found = {name: row[name] for name in settings}
         if found != settings:
-            raise ValueError(f"{path} holds results of {found}, not of {settings}")
-        yield row["file"]
+            raise ValueError(f"{path} holds results of {found}, not of {dict(settings)}")
+        yield row
+
+
+def _digest(*parts: object) -> str:
+    return sha256(repr(parts).encode(errors="backslashreplace")).hexdigest()[:16]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

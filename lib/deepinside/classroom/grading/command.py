@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from deepinside.classroom.grading.confinement import LIMITS, Limits, can_confine
 from deepinside.classroom.grading.submissions import Submission, read_submission
-from deepinside.rows import appending, read_rows, write_rows
+from deepinside.rows import appending, claiming, read_rows, write_rows
 
 if TYPE_CHECKING:
     from deepinside.classroom.checks import Task
@@ -72,34 +72,35 @@ def grade_all(
         raise ValueError(f"expected notebooks (*.ipynb) in {folder}, found none")
     submissions = [read_submission(path, folder, listed) for path in paths]
     digests = {submission.file: submission.digest for submission in submissions}
-    earlier = read_rows(output, ("file", "notebook"))
-    rows = [row for row in earlier if digests.get(row["file"]) == row.get("digest")]
-    done = {row["file"] for row in rows}
-    waiting = [submission for submission in submissions if submission.file not in done]
-    present = {submission.notebook for submission in submissions}
-    names = [task.name for name in listed if name in present for task in listed[name]]
-    columns = ["file", "notebook", *names, "points", "of", "digest", "remarks"]
-    write_rows(output, columns, rows)
-    _say(f"{len(submissions)} notebooks, {len(done)} of them graded before")
-    if not can_confine():
-        _say("no bubblewrap (bwrap) here that works: notebooks could change files and use the "
-             "network, only their time and memory are limited")  # fmt: skip
-    with (
-        appending(output, columns) as append,
-        tqdm(total=len(waiting), unit="notebook", file=sys.stderr) as bar,
-    ):
+    with claiming(output):
+        earlier = read_rows(output, ("file", "notebook"))
+        rows = [row for row in earlier if digests.get(row["file"]) == row.get("digest")]
+        done = {row["file"] for row in rows}
+        waiting = [submission for submission in submissions if submission.file not in done]
+        present = {submission.notebook for submission in submissions}
+        names = [task.name for name in listed if name in present for task in listed[name]]
+        columns = ["file", "notebook", *names, "points", "of", "digest", "remarks"]
+        write_rows(output, columns, rows)
+        _say(f"{len(submissions)} notebooks, {len(done)} of them graded before")
+        if not can_confine():
+            _say("no bubblewrap (bwrap) here that works: notebooks could change files and use the "
+                 "network, only their time and memory are limited")  # fmt: skip
+        with (
+            appending(output, columns) as append,
+            tqdm(total=len(waiting), unit="notebook", file=sys.stderr) as bar,
+        ):
 
-        def take(row: Row) -> None:
-            rows.append(row)
-            append(row)
-            bar.update()
-            got = f"{row['points']} of {row['of']} points" if "of" in row else "not graded"
-            bar.write(f"{row['file']}: {got}", file=sys.stderr)
+            def take(row: Row) -> None:
+                rows.append(row)
+                append(row)
+                bar.update()
+                got = f"{row['points']} of {row['of']} points" if "of" in row else "not graded"
+                bar.write(f"{row['file']}: {got}", file=sys.stderr)
 
-        asyncio.run(_grade(waiting, listed, tasks, limits, jobs, take))
-    rows.sort(key=lambda row: row["file"])
-    write_rows(output, columns, rows)
-    return rows
+            asyncio.run(_grade(waiting, listed, tasks, limits, jobs, take))
+        rows.sort(key=lambda row: row["file"])
+        write_rows(output, columns, rows)
+        return rows
 
 
 def summary(rows: Sequence[Mapping[str, str]], tasks: Tasks) -> str:

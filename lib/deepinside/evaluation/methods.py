@@ -1,0 +1,113 @@
+"""What is measured: maps for a class of whole photos, and ways from a map to a box.
+
+A map is of the photo squashed to the network's input, (h, w), at least 0; a box is half-open,
+in pixels of the map.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deepinside.class_activation import class_activation_map, grad_cam
+from deepinside.images import Box, squashed
+from deepinside.localization import graph_cut_localization, threshold_localization
+from deepinside.networks import Network
+from deepinside.object_maps import object_maps
+from deepinside.saliency import saliency_map, smooth_grad, ten_crop_saliency
+
+# of photos (3, H, W) and a class for each, maps (N, h, w)
+Maps = Callable[[Network, Sequence[Tensor], Sequence[int]], Tensor]
+# of the centered Gaussian, in sides
+CENTER_DEVIATION = 0.25
+
+
+def gradient_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return saliency maps by one pass. Paper §3.1."""
+    return saliency_map(network, _images(network, photos), classes)
+
+
+def ten_crop_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return saliency averaged over ten crops and reflections, as the paper's localization."""
+    maps = [
+        ten_crop_saliency(network, photo, target)
+        for photo, target in zip(photos, classes, strict=True)
+    ]
+    return torch.cat([_sized(values[None], network, antialias=True) for values in maps])
+
+
+def smooth_grad_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return SmoothGrad's maps, of 32 copies with the same noise for every photo."""
+    maps = [
+        smooth_grad(network, image[None], target, generator=torch.Generator().manual_seed(0))
+        for image, target in zip(_images(network, photos), classes, strict=True)
+    ]
+    return torch.cat(maps)
+
+
+def cam_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return class activation maps, from 0 at their lowest."""
+    maps = _sized(class_activation_map(network, _images(network, photos), classes), network)
+    return maps - maps.amin((1, 2), keepdim=True)
+
+
+def grad_cam_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return Grad-CAM's maps."""
+    return _sized(grad_cam(network, _images(network, photos), classes), network)
+
+
+def center_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return a Gaussian around the middle, which knows nothing of the photo."""
+    y, x = (torch.arange(side) + 0.5 - side / 2 for side in network.input_size)
+    height, width = network.input_size
+    exponent = (y[:, None] / height).square() + (x / width).square()
+    return torch.exp(-exponent / (2 * CENTER_DEVIATION**2)).expand(len(photos), -1, -1)
+
+
+def whole_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return the whole picture: 1 but in a corner, so that it is no flat map.
+
+    Its highest value, to which it points, is in the middle.
+    """
+    height, width = network.input_size
+    whole = torch.ones(height, width)
+    whole[0, 0], whole[height // 2, width // 2] = 0.0, 1.01
+    return whole.expand(len(photos), -1, -1)
+
+
+MAPS: dict[str, Maps] = {
+    "object_map": object_maps,
+    "gradient": gradient_maps,
+    "ten_crops": ten_crop_maps,
+    "smooth_grad": smooth_grad_maps,
+    "cam": cam_maps,
+    "grad_cam": grad_cam_maps,
+    "center": center_maps,
+    "whole": whole_maps,
+}
+
+
+def otsu_box(saliency: Tensor, image: Tensor) -> Box:
+    """Return the box of `find_object`: Otsu's threshold, the component of most saliency."""
+    return threshold_localization(saliency, by_saliency=True).box
+
+
+def graph_cut_box(saliency: Tensor, image: Tensor) -> Box:
+    """Return the box of the paper's GraphCut, of the photo squashed to the map's size."""
+    return graph_cut_localization(image, saliency).box
+
+
+BOXES: dict[str, Callable[[Tensor, Tensor], Box]] = {"otsu": otsu_box, "graph_cut": graph_cut_box}
+# the maps that the paper, or who followed it, cuts by color; the others have Otsu's threshold
+CUT_BY_COLOR = ("gradient", "ten_crops", "smooth_grad")
+
+
+def _images(network: Network, photos: Sequence[Tensor]) -> Tensor:
+    return squashed(network, photos, network.input_size).to(network.normalization.mean)
+
+
+def _sized(maps: Tensor, network: Network, *, antialias: bool = False) -> Tensor:
+    """Return maps (N, h_n, w_n) at the network's input size, (N, h, w), bilinear."""
+    size = network.input_size
+    return F.interpolate(maps[:, None], size, mode="bilinear", antialias=antialias)[:, 0]
