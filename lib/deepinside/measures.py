@@ -227,8 +227,8 @@ def max_box_accuracy(
 
     MaxBoxAccV2 (Choe et al., 2020) of the hits at IoU 0.3, 0.5 and 0.7 of the boxes around all
     contours; MaxBoxAcc of those at 0.5 of the largest contour's. One threshold serves all images;
-    it is the best for each IoU, and is chosen anew in each of the 10,000 draws, so that the
-    interval has the choice in it.
+    it is the best for each IoU, and is chosen anew in each of the 10,000 draws. The interval has
+    this choice in it, and lies a little high, as a best does.
 
     Parameters
     ----------
