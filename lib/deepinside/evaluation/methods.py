@@ -31,7 +31,7 @@ def gradient_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[
 def ten_crop_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
     """Return saliency averaged over ten crops and reflections, as the paper's localization."""
     maps = [
-        ten_crop_saliency(network, photo, target)
+        ten_crop_saliency(network, photo.to(network.normalization.mean), target)
         for photo, target in zip(photos, classes, strict=True)
     ]
     return torch.cat([_sized(values[None], network, antialias=True) for values in maps])
