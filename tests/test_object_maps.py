@@ -4,9 +4,10 @@ from collections import OrderedDict
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from deepinside.class_score import class_score
-from deepinside.images import load_photo
+from deepinside.images import load_photo, squash_photo
 from deepinside.localization import find_top_objects
 from deepinside.object_maps import (
     object_maps,
@@ -64,6 +65,20 @@ def test_maps_have_mean_1_and_the_mirror_image_is_turned_back(network, coffee):
     assert one.mean().item() == pytest.approx(1, abs=0.03)
     mirrored = object_maps(network, [coffee.flip(-1)], 967)
     torch.testing.assert_close(mirrored.flip(-1), one, rtol=1e-2, atol=1e-2)
+
+
+def test_map_is_the_mean_of_the_last_three_stages_at_two_sizes(network, coffee):
+    total = torch.zeros(224, 224)
+    for side in (224, 448):
+        image = squash_photo(coffee, (side, side), interpolation="bicubic")
+        images = torch.stack([image, image.flip(-1)])
+        for stage in stage_saliency(
+            network, images, 967, [f"layers.blocks.{i}" for i in (4, 5, 6)]
+        ):
+            maps = (stage / stage.mean((1, 2), keepdim=True))[:, None]
+            straight, turned = F.interpolate(maps, (224, 224), mode="bilinear")[:, 0]
+            total += (straight + turned.flip(-1)) / 12
+    torch.testing.assert_close(object_maps(network, [coffee], 967)[0], total, rtol=1e-3, atol=1e-3)
 
 
 def test_batch_of_photos_of_different_size_equals_the_loop(network, coffee):

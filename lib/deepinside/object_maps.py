@@ -3,7 +3,7 @@
 The gradient of a class score with respect to the pixels alternates in sign from pixel to
 pixel and marks edges more than bodies. Taken with respect to the activation X_n of a
 hidden stage, the same measure, ``max over channels of |dS_c/dX_n|``, is smoother and
-fills the object. `object_map` averages it over the stages of the network, over three
+fills the object. `object_maps` averages it over the last stages of the network, over two
 sizes of the photo and over its mirror image; a box is read from it with Otsu's threshold.
 Nothing is trained, and nothing chosen for the single photo.
 """
@@ -19,8 +19,10 @@ from deepinside.images import squashed
 from deepinside.networks import Network, copy_sharing_weights
 from deepinside.stages import Layout, layouts, listened_to, stages
 
-# sizes of the photo, as shares of the network's input; each has twice the pixels of the last
-SCALES = (1.0, 2**0.5, 2.0)
+# sizes of the photo, as shares of the network's input
+SCALES = (1.0, 2.0)
+# of the stages the last; those before them mark edges, of the background too
+_STAGES = 3
 # the sides must be multiples of what the network divides them by
 _MULTIPLE = 32
 
@@ -36,8 +38,8 @@ def object_maps(
 ) -> Tensor:
     """Return saliency averaged over depths and sizes, one map a photo, (N, h, w).
 
-    The photos are squashed to the network's input size times each scale; the maps of all
-    stages, divided by their means, are averaged at the network's input size (h, w). So a
+    The photos are squashed to the network's input size times each scale; the maps of the last
+    three stages, divided by their means, are averaged at the network's input size (h, w). So a
     value of 1 is the average of the picture.
 
     Parameters
@@ -49,7 +51,7 @@ def object_maps(
     mirrored : bool
         Average with the map of the mirror image, turned back.
     layers : sequence of str, optional
-        As for `stage_saliency`; without them `stage_names`.
+        As for `stage_saliency`; without them the last three `stage_names`.
 
     Raises
     ------
@@ -62,7 +64,10 @@ def object_maps(
     mean, size = network.normalization.mean, network.input_size
     unscaled = squashed(network, photos, size).to(mean)
     classes = None if target is None else _given(network, target, len(photos))
-    found = stages(network) if layers is None else layouts(network, layers)
+    if layers is None:
+        found = dict([*stages(network).items()][-_STAGES:])
+    else:
+        found = layouts(network, layers)
     if classes is None:
         classes = target_classes(network, unscaled)
     # one copy for all passes, whose layers are listened to
