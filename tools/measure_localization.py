@@ -30,9 +30,9 @@ from deepinside.localization import (
 )
 from deepinside.measures import best_iou, mean_interval, paired_interval, recorded_iou
 from deepinside.networks import Network, load_network
-from deepinside.object_maps import SCALES, object_maps
+from deepinside.object_maps import object_maps, stage_names
 from deepinside.rows import write_rows
-from deepinside.saliency import saliency_map, smooth_grad
+from deepinside.saliency import saliency_map
 
 OUTPUT = (
     Path(__file__).resolve().parents[1] / "lib" / "deepinside" / "data" / "localization_iou.csv"
@@ -45,15 +45,16 @@ STEPS = {
     "random map": None,
     "one pass, GraphCut": None,
     "ten crops, GraphCut": "one pass, GraphCut",
-    "squared SmoothGrad, GraphCut": "one pass, GraphCut",
-    "one pass, Otsu": "one pass, GraphCut",
     "CAM, Otsu": "whole picture",
-    "stages": "one pass, Otsu",
-    "stages, mirrored": "stages",
-    "stages, mirrored, three sizes": "stages, mirrored",
-    "component of most saliency": "stages, mirrored, three sizes",
+    "one pass, Otsu": "one pass, GraphCut",
+    "six stages": "one pass, Otsu",
+    "last three stages": "six stages",
+    "mirrored": "last three stages",
+    "two sizes": "mirrored",
+    "component of most saliency": "two sizes",
     "the same, wrong class": "component of most saliency",
     "the same, GraphCut": "component of most saliency",
+    "the same, six stages, three sizes": "component of most saliency",
 }
 # of all boxes around the middle, the side that serves best on these photos is searched for
 SIDES = [side / 100 for side in range(50, 100, 5)]
@@ -91,28 +92,36 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
     image = squash_photo(photo, SIZE)
     one_pass = saliency_map(network, image[None], target)[0]
     crops = ten_crop_maps(network, [photo], [target])[0]
-    cam = cam_maps(network, [photo], [target])[0]
-    squared = smooth_grad(network, image[None], target, generator=generator, squared=True)[0]
     noise = torch.rand(1, 1, 14, 14, generator=generator)
     noise = F.interpolate(noise, size=SIZE, mode="bilinear")[0, 0]
     wrong = int(torch.randint(1000, (1,), generator=generator))
-    stages = object_maps(network, [photo], target, scales=[1], mirrored=False)[0]
-    mirrored = object_maps(network, [photo], target, scales=[1])[0]
-    best = object_maps(network, [photo], target, scales=SCALES)[0]
-    other = object_maps(network, [photo], wrong, scales=SCALES)[0]
-    found = {
-        "whole picture": threshold_localization(whole_maps(network, [photo], [target])[0]),
-        "random map": threshold_localization(noise),
+    every, one = stage_names(network), {"scales": [1], "mirrored": False}
+    best = object_maps(network, [photo], target)[0]
+    other = object_maps(network, [photo], wrong)[0]
+    before = object_maps(network, [photo], target, layers=every, scales=[1, 2**0.5, 2])[0]
+    maps = {
+        "whole picture": whole_maps(network, [photo], [target])[0],
+        "random map": noise,
+        "one pass, Otsu": one_pass,
+        "six stages": object_maps(network, [photo], target, layers=every, **one)[0],
+        "last three stages": object_maps(network, [photo], target, **one)[0],
+        "mirrored": object_maps(network, [photo], target, scales=[1])[0],
+        "two sizes": best,
+    }
+    by_saliency = {
+        "CAM, Otsu": cam_maps(network, [photo], [target])[0],
+        "component of most saliency": best,
+        "the same, wrong class": other,
+        "the same, six stages, three sizes": before,
+    }
+    found = {step: threshold_localization(values) for step, values in maps.items()}
+    found |= {
+        step: threshold_localization(values, by_saliency=True)
+        for step, values in by_saliency.items()
+    }
+    found |= {
         "one pass, GraphCut": graph_cut_localization(image, one_pass),
         "ten crops, GraphCut": graph_cut_localization(image, crops),
-        "CAM, Otsu": threshold_localization(cam, by_saliency=True),
-        "squared SmoothGrad, GraphCut": graph_cut_localization(image, squared),
-        "one pass, Otsu": threshold_localization(one_pass),
-        "stages": threshold_localization(stages),
-        "stages, mirrored": threshold_localization(mirrored),
-        "stages, mirrored, three sizes": threshold_localization(best),
-        "component of most saliency": threshold_localization(best, by_saliency=True),
-        "the same, wrong class": threshold_localization(other, by_saliency=True),
         "the same, GraphCut": graph_cut_localization(image, best, by_saliency=True),
     }
     return {step: localization.box for step, localization in found.items()}
@@ -122,32 +131,41 @@ def measure(folders: list[Path]) -> None:
     """Write the IoU of each step on each photo; of center boxes that which serves a source best."""
     network = load_network()
     rows: list[dict[str, str]] = []
+    truths: list[list[Box]] = []
     for folder in folders:
-        true_boxes: dict[str, list[list[Box]]] = {}
         for i, entry in enumerate(tqdm(read_entries(folder), unit="photo")):
             photo = read_photo(folder / entry["file"])
             true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
             boxes = boxes_of_steps(network, photo, entry["class_index"], i)
             overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
             rows.append({"file": Path(entry["file"]).name, "source": entry["source"]} | overlaps)
-            true_boxes.setdefault(entry["source"], []).append(true)
-        for source, truths in true_boxes.items():
-            best = max(
-                ([best_iou(_center(side), true) for true in truths] for side in SIDES), key=_share
-            )
-            for row, overlap in zip(
-                (row for row in rows if row["source"] == source), best, strict=True
-            ):
-                row["center box"] = f"{overlap:.3f}"
+            truths.append(true)
+    add_center_boxes(rows, truths)
     write_rows(OUTPUT, ["file", "source", *STEPS], rows)
+
+
+def add_center_boxes(rows: list[dict[str, str]], truths: list[list[Box]]) -> None:
+    """Add the IoU of the box around the middle whose side serves most photos of a source."""
+    for source in {row["source"] for row in rows}:
+        chosen = [i for i, row in enumerate(rows) if row["source"] == source]
+        overlaps = [[best_iou(_center(side), truths[i]) for i in chosen] for side in SIDES]
+        best = max(overlaps, key=lambda some: sum(overlap >= 0.5 for overlap in some))
+        for i, overlap in zip(chosen, best, strict=True):
+            rows[i]["center box"] = f"{overlap:.3f}"
 
 
 def report() -> None:
     """Print the share of photos with an IoU of at least 0.5, and what each step adds."""
     rows = recorded_iou()
-    for source in sorted({row["source"] for row in rows}):
-        chosen = [row for row in rows if row["source"] == source]
-        print(f"\n{source}, {len(chosen)} photos")
+    parts = {
+        source: [row for row in rows if row["source"] == source]
+        for source in sorted({row["source"] for row in rows})
+    }
+    parts["ilsvrc, kept to judge by"] = [
+        row for row in parts["ilsvrc"] if not chosen_on(row["file"])
+    ]
+    for part, chosen in parts.items():
+        print(f"\n{part}, {len(chosen)} photos")
         for step, before in STEPS.items():
             hits = _hits(chosen, step)
             line = "{:.0%} ({:.0%} to {:.0%})".format(*mean_interval(hits, generator=_seeded()))
@@ -160,10 +178,6 @@ def report() -> None:
 
 def _hits(rows: list[dict[str, str]], step: str) -> list[float]:
     return [float(float(row[step]) >= 0.5) for row in rows]
-
-
-def _share(overlaps: list[float]) -> int:
-    return sum(overlap >= 0.5 for overlap in overlaps)
 
 
 def _center(side: float) -> Box:

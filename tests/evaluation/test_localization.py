@@ -151,7 +151,11 @@ def test_of_a_label_s_classes_the_one_of_the_highest_score_is_taken(
     assert rows["coffee.png"]["top1"] == "1"
 
 
-def test_top1_is_whether_the_first_class_is_one_of_the_label_s(folder, network, output):
+def test_top1_is_whether_the_first_class_is_one_of_the_label_s(
+    folder, network, output, monkeypatch
+):
+    box = rescaled_box(COFFEE, (400, 600), (224, 224))
+    monkeypatch.setitem(localization.BOXES, "otsu", lambda *_: box)
     listed = {"espresso": [GOLDFISH, CUP]}
     row = measured(folder, output, network, TRUTHS[:1], classes=listed)[0]["coffee.png"]
     assert row["class_index"] == str(CUP)
