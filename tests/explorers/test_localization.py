@@ -103,7 +103,7 @@ def check_box_and_numbers(found, name, mask, told=IOU):
 
 # in each case the component of most pixels is not that of most saliency
 @pytest.mark.parametrize(
-    ("name", "kind", "quantile"), [("cat", "one pass", 0.9), ("rocket", "object map", 0.88)]
+    ("name", "kind", "quantile"), [("cat", "one pass", 0.9), ("astronaut", "object map", 0.7)]
 )
 def test_threshold_finds_the_component_that_counts(answer, network, name, kind, quantile):
     saliency = map_of(network, name, kind)
@@ -155,7 +155,7 @@ def test_otsus_threshold_is_the_first_way_and_fits_the_shuttle(answer, network):
     # the helper has 256 levels, and so has this: they may differ by one of them
     assert (shown != mask).mean() < 0.005
     check_box_and_numbers(found, "astronaut", shown)
-    assert found.numbers[IOU] == "0.81"
+    assert found.numbers[IOU] == "0.89"
 
 
 @pytest.mark.parametrize("asked", ["the object's", "the network's 1st", "Goldfish"])
