@@ -378,9 +378,13 @@ def test_no_interval_of_nothing(values, generator):
 
 def test_record_has_a_share_for_each_photo_and_step():
     rows = recorded_iou()
-    assert [sum(row["source"] == source for row in rows) for source in ("coco", "kangaroo")] == [
-        38,
-        46,
-    ]
+    sources = [row["source"] for row in rows]
+    assert {name: sources.count(name) for name in sources} == {
+        "coco": 38,
+        "kangaroo": 46,
+        "ilsvrc": 650,
+    }
+    assert {row["half"] for row in rows if row["source"] != "ilsvrc"} == {""}
+    assert sum(row["half"] == "judge" for row in rows) == 325
     for row in rows:
-        assert all(0 <= float(value) <= 1 for value in list(row.values())[2:])
+        assert all(0 <= float(value) <= 1 for value in list(row.values())[3:])

@@ -54,7 +54,6 @@ STEPS = {
     "component of most saliency": "two sizes",
     "the same, wrong class": "component of most saliency",
     "the same, GraphCut": "component of most saliency",
-    "the same, six stages, three sizes": "component of most saliency",
 }
 # of all boxes around the middle, the side that serves best on these photos is searched for
 SIDES = [side / 100 for side in range(50, 100, 5)]
@@ -98,7 +97,6 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
     every, one = stage_names(network), {"scales": [1], "mirrored": False}
     best = object_maps(network, [photo], target)[0]
     other = object_maps(network, [photo], wrong)[0]
-    before = object_maps(network, [photo], target, layers=every, scales=[1, 2**0.5, 2])[0]
     maps = {
         "whole picture": whole_maps(network, [photo], [target])[0],
         "random map": noise,
@@ -112,7 +110,6 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
         "CAM, Otsu": cam_maps(network, [photo], [target])[0],
         "component of most saliency": best,
         "the same, wrong class": other,
-        "the same, six stages, three sizes": before,
     }
     found = {step: threshold_localization(values) for step, values in maps.items()}
     found |= {
@@ -138,10 +135,12 @@ def measure(folders: list[Path]) -> None:
             true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
             boxes = boxes_of_steps(network, photo, entry["class_index"], i)
             overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
-            rows.append({"file": Path(entry["file"]).name, "source": entry["source"]} | overlaps)
+            file, source = Path(entry["file"]).name, entry["source"]
+            half = {True: "choose", False: "judge"}[chosen_on(file)] if source == "ilsvrc" else ""
+            rows.append({"file": file, "source": source, "half": half} | overlaps)
             truths.append(true)
     add_center_boxes(rows, truths)
-    write_rows(OUTPUT, ["file", "source", *STEPS], rows)
+    write_rows(OUTPUT, ["file", "source", "half", *STEPS], rows)
 
 
 def add_center_boxes(rows: list[dict[str, str]], truths: list[list[Box]]) -> None:
@@ -161,9 +160,7 @@ def report() -> None:
         source: [row for row in rows if row["source"] == source]
         for source in sorted({row["source"] for row in rows})
     }
-    parts["ilsvrc, kept to judge by"] = [
-        row for row in parts["ilsvrc"] if not chosen_on(row["file"])
-    ]
+    parts["ilsvrc, kept to judge by"] = [row for row in rows if row["half"] == "judge"]
     for part, chosen in parts.items():
         print(f"\n{part}, {len(chosen)} photos")
         for step, before in STEPS.items():

@@ -270,10 +270,11 @@ def max_box_accuracy(
 
 
 def recorded_iou() -> list[dict[str, str]]:
-    """Return the IoU of each step of the procedure on 84 photos, one row a photo.
+    """Return the IoU of each step of the procedure on 734 photos, one row a photo.
 
-    `file`, `source` ("coco" or "kangaroo"), then the steps. The photos are not in the
-    package; ``tools/measure_localization.py`` wrote the rows.
+    `file`, `source` ("ilsvrc", "coco" or "kangaroo"), `half` ("choose" or "judge" where steps
+    were chosen on one half of a source and judged on the other), then the steps. The photos are
+    not in the package; ``tools/measure_localization.py`` wrote the rows.
     """
     path = Path(__file__).parent / "data" / "localization_iou.csv"
     with path.open(encoding="utf-8", newline="") as file:
