@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -130,3 +131,35 @@ def test_claim_of_a_process_that_was_killed_ends_with_it(tmp_path):
     with claiming(path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_is_of_the_file_whatever_it_is_called(tmp_path):
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "rows.csv")
+    with claiming(link), pytest.raises(ValueError, match="alone"), claiming(tmp_path / "rows.csv"):
+        pass
+
+
+def test_a_file_in_the_place_of_the_claim_keeps_its_content(tmp_path):
+    other = tmp_path / ".rows.csv.lock"
+    other.write_text("mine")
+    with pytest.raises(ValueError, match=r"empty one at .*\.rows\.csv\.lock"):
+        claiming(tmp_path / "rows.csv").__enter__()
+    assert other.read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    path, link = tmp_path / "pipe", tmp_path / "rows.csv"
+    os.mkfifo(path)
+    link.symlink_to(path)
+    for place in (path, link, tmp_path):
+        with pytest.raises(ValueError, match="which is no file"):
+            write_rows(place, COLUMNS, read_rows(place, COLUMNS))
+    assert path.is_fifo()
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):
+    (tmp_path / f"rows.csv.{os.getpid()}.new").write_text("half")
+    write_rows(tmp_path / "rows.csv", COLUMNS, [A])
+    assert list(read_rows(tmp_path / "rows.csv", COLUMNS)) == [A]

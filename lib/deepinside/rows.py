@@ -5,10 +5,10 @@ goes as the next run begins with `write_rows`.
 """
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import IO
 
 
@@ -27,9 +27,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     ValueError
         If it is another kind of file.
     """
+    expected = f"no file or one that begins with {','.join(columns)}"
+    if path.exists() and not path.is_file():  # a device, say, which nothing may replace
+        raise ValueError(f"expected {expected}, got {path}, which is no file")
     if not path.exists() or not path.stat().st_size:
         return
-    expected = f"no file or one that begins with {','.join(columns)}"
     # names of files, which need not be Unicode, are among what was written
     with path.open(encoding="utf-8-sig", errors="backslashreplace", newline="\n") as file:
         reader = csv.DictReader(line for line in file if line.endswith("\n"))
@@ -52,7 +54,7 @@ def write_rows(
     column is left out, what is missing is empty.
     """
     path = path.resolve()  # of a link, what it leads to is replaced
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f"{path.name}.{token_hex(4)}.new")
     with _opened(beside, "x") as file:
         try:
             writer = _writer(file, columns)
@@ -89,12 +91,16 @@ def claiming(path: Path) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If another process has claimed it.
+        If another process has claimed it, or a file stands where the claim would.
     """
     # not above, as whoever only says what a system lacks needs no locks
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.resolve().with_name(f".{path.name}.lock"), timeout=0)
+    path = path.resolve()  # however it is called, it is claimed once
+    beside = path.with_name(f".{path.name}.lock")
+    if beside.exists() and beside.stat().st_size:  # the lock would empty it
+        raise ValueError(f"expected no file or an empty one at {beside}, got one with content")
+    lock = FileLock(beside, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
