@@ -60,7 +60,7 @@ def test_without_a_command_it_says_which_there_are(arguments, capsys):
 def ends(monkeypatch):
     """A function that has a command return or raise something, and returns the exit status."""
 
-    def run(what):
+    def run(what, argument="--output"):
         def act(options):
             if isinstance(what, int):
                 return what
@@ -68,7 +68,7 @@ def ends(monkeypatch):
 
         made_up = SimpleNamespace(
             __doc__="Does it.\n\nIn full.", run=act,
-            add_arguments=lambda parser: parser.add_argument("--output", default="rows.csv"),
+            add_arguments=lambda parser: parser.add_argument(argument, default="rows.csv"),
         )  # fmt: skip
         monkeypatch.setitem(sys.modules, "made_up_command", made_up)
         monkeypatch.setitem(command.COMMANDS, "act", ("made_up_command", "what it does"))
@@ -93,3 +93,8 @@ def ends(monkeypatch):
 def test_how_it_ends(ends, capsys, what, status, said):
     assert ends(what) == status
     assert said in capsys.readouterr().err
+
+
+def test_an_interrupted_command_without_output_promises_nothing(ends, capsys):
+    assert ends(KeyboardInterrupt(), "--results") == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"

@@ -24,7 +24,17 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command and return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = argparse.Namespace()
+    try:
+        return _run(sys.argv[1:] if arguments is None else list(arguments), options)
+    except KeyboardInterrupt:
+        output = getattr(options, "output", "")
+        told = f"; {output} has the rows so far, the same command goes on" if output else ""
+        print(f"\ninterrupted{told}", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str], options: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser(
         prog="deepinside",
         description="Commands of the book Deep Inside ConvNets.",
@@ -39,17 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command, called = import_module(module), chosen
             called.description, _, called.epilog = (command.__doc__ or "").partition("\n\n")
             command.add_arguments(called)
-    options = parser.parse_args(arguments)
+    parser.parse_args(arguments, options)
     try:
         return command.run(options)
     except (ValueError, OSError) as error:
         called.error(str(error))
-    except KeyboardInterrupt:
-        print(
-            f"\ninterrupted; {options.output} has the rows so far, the same command goes on",
-            file=sys.stderr,
-        )
-        return 130
 
 
 if __name__ == "__main__":

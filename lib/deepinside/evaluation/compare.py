@@ -12,11 +12,11 @@ from deepinside.evaluation.summary import comparison
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("output", type=Path, metavar="RESULTS", help="CSV file")
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="CSV file")
     parser.add_argument("baseline", type=Path, metavar="BASELINE", help="CSV file")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the differences."""
-    print(comparison(options.output, options.baseline))
+    print(comparison(options.results, options.baseline))
     return 0
