@@ -1,12 +1,13 @@
 """Files of boxes with damage of all kinds: a bad record costs its own photo's row."""
 
 import json
+import os
 import random
 
 import pytest
 from PIL import Image
 
-from deepinside.evaluation.annotations import Truth, read_truths
+from deepinside.evaluation.annotations import Truth, read_classes, read_truths
 
 COLUMNS = "file,label,x0,y0,x1,y1\n"
 BOX = (1.0, 2.0, 4.0, 6.0)
@@ -446,3 +447,42 @@ def test_whatever_is_damaged_is_read_or_told(folder, tmp_path, form):
             outcomes.add("told")
             assert str(path) in str(error)
     assert outcomes == ({"read"} if form == "xml" else {"read", "told"})
+
+
+@pytest.mark.parametrize("separator", ["\r", "\n", " \t ", "\u2028"])
+def test_labels_are_one_line(folder, tmp_path, separator):
+    label = f"hot{separator}dog"
+    annotation = {"image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]}
+    path = coco(tmp_path, categories=[{"id": 9, "name": label}], annotations=[annotation])
+    assert by_file(path, folder)["a.png"] == Truth("a.png", "hot dog", [BOX])
+    classes = tmp_path / "classes.csv"
+    classes.write_text(f'label,class_index\n"{label}",1\n', encoding="utf-8", newline="")
+    assert read_classes(classes, ["cat", "dog"]) == {"hot dog": [1]}
+
+
+def test_names_and_labels_without_end_cost_their_photo(folder, tmp_path):
+    long = "x" * 200_000
+    annotation = {"id": 6, "image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]}
+    images = [{"id": 3, "file_name": long}]
+    path = coco(
+        tmp_path, images=images, categories=[{"id": 9, "name": long}], annotations=[annotation]
+    )
+    found = problems(path, folder)
+    assert found["a.png"].startswith("boxes.json, annotation 6: expected a label, got 'xxx")
+    assert found["boxes.json, image 3"].startswith("boxes.json, image 3: expected the name of a")
+    assert max(map(len, [*found, *found.values()])) < 200
+
+
+def test_line_ends_in_the_names_of_files_are_reported(folder):
+    try:
+        voc(folder / "a\rb.xml")
+    except OSError:
+        pytest.skip("the file system has no such names")
+    (found,) = problems(folder, folder).values()
+    assert found == r"expected a photo's name in Unicode, got a\rb"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_in_the_place_of_an_xml_file_is_reported(folder):
+    os.mkfifo(folder / "endless.xml")
+    assert list(problems(folder, folder).values()) == ["endless.xml: expected a file"]

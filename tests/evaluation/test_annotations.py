@@ -325,7 +325,8 @@ def test_boxes_outside_of_the_picture_are_refused(box, stated):
 
 def test_shares_of_the_picture_are_refused():
     shares = Truth("", "", [(0.1, 0.2, 0.5, 0.9), (0, 0, 1, 1)])
-    for truth in (shares, shares._replace(size=(20, 30))):
+    over = shares._replace(boxes=[(0.1, 0.2, 0.5, 1.0001)])
+    for truth in (shares, shares._replace(size=(20, 30)), over):
         with pytest.raises(ValueError, match="shares of the picture"):
             boxes_in_photo(truth, (20, 30), 1)
     assert boxes_in_photo(shares, (2, 3), 1) == shares.boxes

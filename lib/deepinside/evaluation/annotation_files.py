@@ -24,7 +24,9 @@ from deepinside.images import Box
 
 # no name of a file that could be opened everywhere: controls, what stands for bytes that are
 # no text, and half characters
-_NO_NAME = re.compile("[\0-\x1f\x7f\ufffd\ud800-\udfff]")
+NO_NAME = re.compile("[\0-\x1f\x7f\ufffd\ud800-\udfff]")
+# characters that a name or a label may have; no system has longer paths
+_LONGEST = 4096
 
 
 @dataclass
@@ -39,13 +41,15 @@ class Record:
 
     def fail(self, problem: str) -> None:
         """Note a problem; the first is told, in one line."""
-        self.problem = self.problem or " ".join(problem.split())
+        self.problem = self.problem or one_line(problem)
 
     def add(self, label: object, corners: Sequence[float]) -> None:
         """Add a labeled box, or raise a ValueError if it is none."""
-        words = "" if label is None else str(label).strip()
+        words = "" if label is None else one_line(label)
         if not words:
             raise ValueError("expected a label, got none")
+        if len(words) > _LONGEST:
+            raise ValueError(f"expected a label, got {reprlib.repr(words)}")
         x0, y0, x1, y1 = corners
         if not (x0 < x1 and y0 < y1):
             raise ValueError(f"expected x0 < x1 and y0 < y1, got a box {(x0, y0, x1, y1)}")
@@ -64,7 +68,7 @@ def _record_for(records: _Records, written: object, where: str, root: Path) -> R
     name = written.strip() if isinstance(written, str) else ""
     if name in records:
         return records[name]
-    if not name or _NO_NAME.search(name):
+    if not name or len(name) > _LONGEST or NO_NAME.search(name):
         record = records.setdefault(where, Record(where))
         record.fail(f"{where}: expected the name of a photo, got {reprlib.repr(written)}")
         return record
@@ -258,6 +262,8 @@ def _read_voc(path: Path, where: str) -> tuple[Record, PurePosixPath]:
     """Return what an XML file holds, and how it names the photo; expat stops entity bombs."""
     record = Record(where)
     try:
+        if not path.is_file():  # a pipe, say, which never ends
+            raise ValueError("expected a file")
         root = ElementTree.parse(path).getroot()
         if root.tag != "annotation":
             raise ValueError(f"expected an <annotation>, got <{root.tag}>")
@@ -328,6 +334,11 @@ def _meant(
                     return rank, exact
             return rank, found
     return len(keys), []
+
+
+def one_line(words: object) -> str:
+    """Return text with single spaces in place of line ends and the like."""
+    return " ".join(str(words).split())
 
 
 def size_words(size: tuple[int, int]) -> str:

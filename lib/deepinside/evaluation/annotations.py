@@ -14,9 +14,11 @@ from timm.data.imagenet_info import ImageNetInfo
 
 from deepinside.class_score import class_index
 from deepinside.evaluation.annotation_files import (
+    NO_NAME,
     Record,
     coco_records,
     csv_records,
+    one_line,
     size_words,
     voc_records,
 )
@@ -110,8 +112,8 @@ def boxes_in_photo(truth: Truth, photo_size: tuple[int, int], orientation: int) 
     ------
     ValueError
         If the stated size is not the photo's or does not tell how the boxes are turned, if a
-        box is more than a pixel outside (less is cut off), or if all are within 0 to 1, as
-        shares of the picture are.
+        box is more than a pixel outside (less is cut off), or if all are within 0 to 1 or
+        little more, as shares of the picture are.
     """
     size, is_turned = truth.size or photo_size, False
     if truth.size and orientation != 1:
@@ -129,7 +131,7 @@ def boxes_in_photo(truth: Truth, photo_size: tuple[int, int], orientation: int) 
     if not _is_scaled(size, (height, width)):
         got = f"boxes of a picture of {size_words(size)}"
         raise ValueError(f"expected boxes of the photo, {size_words(photo_size)}, got {got}")
-    if max(size) > 8 and max(map(max, truth.boxes)) <= 1:
+    if max(size) > 8 and max(map(max, truth.boxes)) < 1.5:
         got = f"{truth.boxes[0]}, which looks like shares of the picture"
         raise ValueError(f"expected boxes in pixels, got {got}")
     boxes, across, down = [], width / size[1], height / size[0]
@@ -165,7 +167,7 @@ def read_classes(path: Path, class_names: Sequence[str]) -> Classes:
             index = class_index(int(values["class_index"]), class_names)
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
-        classes.setdefault(values["label"], []).append(index)
+        classes.setdefault(one_line(values["label"]), []).append(index)
     return classes
 
 
@@ -185,7 +187,7 @@ def _wordnet_ids() -> list[str]:
 
 def _truth(record: Record) -> Truth:
     """Return the label of the largest box, with all boxes of that label."""
-    file = record.file.encode(errors="backslashreplace").decode()
+    file = NO_NAME.sub(lambda found: ascii(found[0])[1:-1], record.file)
     if file != record.file:
         record.fail(f"expected a photo's name in Unicode, got {file}")
     if not record.objects:
