@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
         "rocket.png,missile,305,128,340,405\nmissing.png,missile,1,1,9,9\n"
     )
     (folder / "classes.csv").write_text("label,class_index\ncoffee,968\ncoffee,967\n")
+    (folder / "digits.csv").write_text("label,class_index\ncoffee,9\n")
     return folder
 
 
@@ -122,3 +123,24 @@ def test_help_says_what_boxes_are_and_how_processes_share_the_photos(capsys):
     told = capsys.readouterr().out
     assert "file, label, x0, y0, x1, y1" in told
     assert "torchrun --nproc-per-node 4 -m deepinside evaluate-localization" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--scales", "nan"], "expected scales above 0, got [nan]"),
+        (["--scales", "1", "0"], "expected scales above 0, got [1.0, 0.0]"),
+        (["--batch-size", "0"], "expected --batch-size of at least 1, got 0"),
+        (["--workers", "-1"], "expected --workers of at least 0, got -1"),
+        (["--device", "gpu"], "expected a device that works here, got gpu: "),
+        (["--device", "meta"], "expected a device that works here, got meta: "),
+        (["--map", "cam"], "got digits, which is for grad_cam"),
+        (["--scales", "2"], "expected scales=[1] for digits"),
+    ],
+)
+def test_what_cannot_work_ends_before_any_work(folder, tmp_path, capsys, given, told):
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments(folder, tmp_path / "out.csv"), "--network", "digits",
+              "--classes", str(folder / "digits.csv"), *given])  # fmt: skip
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

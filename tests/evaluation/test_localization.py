@@ -1,4 +1,5 @@
 import csv
+import os
 from functools import partial
 
 import numpy as np
@@ -346,6 +347,56 @@ def test_what_determines_a_row_is_part_of_its_key(
     old = rows_of(output.with_name("out.csv.old"))
     assert before["coffee.png"] in old
     assert "rows of other photos, boxes, classes or folders" in capsys.readouterr().err
+
+
+def test_another_photo_of_the_same_size_and_time_is_another(folder, network, output, tmp_path):
+    measured_of = []
+    for name in ("coffee", "rocket"):
+        photos = tmp_path / name
+        photos.mkdir()
+        with Image.open(folder / f"{name}.png") as picture:
+            picture.crop((0, 0, 420, 320)).save(photos / "coffee.bmp")
+        os.utime(photos / "coffee.bmp", (0, 0))
+        truth = TRUTHS[0]._replace(file="coffee.bmp")
+        measured_of.append(measured(photos, output, network, [truth]))
+    assert [added for _, added in measured_of] == [1, 1]
+    assert measured_of[0][0] != measured_of[1][0]
+
+
+def test_results_come_back_if_they_are_wanted_again(folder, network, output, tmp_path):
+    method, before = Method(network, scales=(1.0,)), None
+    # as of a drive that is not there for a while
+    for photos, expected in ((folder, 3), (tmp_path, 3), (folder, 1), (tmp_path, 3), (folder, 1)):
+        wanted = records(photos, TRUTHS, method)
+        merge(output, wanted, method.settings)
+        assert evaluate(wanted, output, method) == expected
+        before = before or rows_of(output)
+    merge(output, wanted, method.settings)
+    assert rows_of(output) == before
+    old = [row["key"] for row in rows_of(output.with_name("out.csv.old"))]
+    assert len(old) == len(set(old)) == 6
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("max_box", "0"), ("max_box", "zz" * 128), ("localized", ""), ("pointing", "TRUE")],
+)
+def test_rows_that_were_changed_by_hand_are_measured_again(folder, network, output, column, value):
+    before, _ = measured(folder, output, network, TRUTHS[:1])
+    write_rows(output, COLUMNS, [before["coffee.png"] | {column: value}])
+    assert measured(folder, output, network, TRUTHS[:1]) == (before, 1)
+
+
+def test_a_photo_of_which_there_is_no_map_costs_its_row_alone(folder, network, output, tmp_path):
+    (tmp_path / "coffee.png").write_bytes((folder / "coffee.png").read_bytes())
+    Image.new("RGB", (3000, 1)).save(tmp_path / "long.png")  # too long for ten crops
+    truths = [Truth("long.png", "cup", [(0, 0, 9, 1)]), TRUTHS[0]]
+    truths.append(Truth("x" * 300, "cup", [COFFEE]))  # longer than names of files can be
+    method = Method(network, "ten_crops")
+    evaluate(records(tmp_path, truths, method), output, method)
+    rows = rows_of(output)
+    assert [bool(row["error"]) for row in rows] == [True, False, True]
+    assert rows[0]["error"].startswith("expected a photo less long")
 
 
 def test_rows_of_photos_that_are_not_asked_for_do_not_stay(folder, network, output):

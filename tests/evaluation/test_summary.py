@@ -61,6 +61,17 @@ def test_without_a_photo_that_was_measured_there_are_no_shares(tmp_path):
     assert summary(tmp_path / "out.csv") == "0 photos, 2 skipped"
 
 
+def test_rows_that_were_changed_by_hand_do_not_count(tmp_path):
+    whole, *changed = rows_of((1, ALL), (0, "0"), (1, ALL), (1, ALL))
+    changed[1]["localized"] = "TRUE"
+    changed[2]["top5"] = ""
+    write_rows(tmp_path / "out.csv", COLUMNS, [whole, *changed])
+    assert summary(tmp_path / "out.csv").startswith("1 photos, 3 skipped\n")
+    assert compared(tmp_path, [whole, *changed], rows_of(*[(1, ALL)] * 4))[0] == (
+        "1 photos in both, 0 only in the first, 3 only in the second"
+    )
+
+
 def compared(tmp_path, rows, others):
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for path, some in zip(paths, (rows, others), strict=True):

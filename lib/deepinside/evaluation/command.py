@@ -63,9 +63,20 @@ def run(options: argparse.Namespace) -> int:
     default = "cpu"
     if torch.cuda.is_available():
         default = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
-    network = load_network(options.network).to(options.device or default)
+    for name, least in (("batch-size", 1), ("workers", 0)):
+        if (given := vars(options)[name.replace("-", "_")]) < least:
+            raise ValueError(f"expected --{name} of at least {least}, got {given}")
+    network = load_network(options.network)
+    device = options.device or default
+    try:
+        network.to(device)
+        network(torch.zeros(1, network.input_channels, *network.input_size, device=device)).cpu()
+    except Exception as error:  # each device has its own
+        first = str(error).partition("\n")[0]
+        raise ValueError(f"expected a device that works here, got {device}: {first}") from error
     classes = read_classes(options.classes, network.class_names) if options.classes else {}
     method = Method(network, options.map, options.box, options.scales)
+    method.check()
     truths = read_truths(options.boxes, options.folder)
     wanted = records(options.folder, truths, method, classes)
     if ranks > 1:

@@ -6,6 +6,7 @@ of all that determines it: where boxes, classes or the photo itself have changed
 measured again.
 """
 
+import math
 import re
 import sys
 import zlib
@@ -22,11 +23,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from deepinside.evaluation.annotation_files import one_line
 from deepinside.evaluation.annotations import Classes, Truth, boxes_in_photo, label_classes
 from deepinside.evaluation.methods import BOXES, CUT_BY_COLOR, MAPS
 from deepinside.images import Box, load_photo, photo_orientation, resize_photo, squashed
 from deepinside.localization import rescaled_box
-from deepinside.measures import best_iou, pointing_hit, threshold_overlaps
+from deepinside.measures import THRESHOLDS, best_iou, pointing_hit, threshold_overlaps
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.object_maps import SCALES, object_maps
 from deepinside.rows import appending, read_rows, write_rows
@@ -36,8 +38,13 @@ COLUMNS = (
     "iou", "localized", "pointing", "pointing_exact", "top1", "top5", "top1_localized",
     "top5_localized", "max_box", "truth", "key", "error",
 )  # fmt: skip
+# columns of 0 and 1
+HITS = ("localized", "pointing", "pointing_exact", "top1", "top5", "top1_localized",
+        "top5_localized")  # fmt: skip
 # IoUs that count for MaxBoxAccV2, of boxes around all contours; for MaxBoxAcc of the largest's
 ALL_IOUS, LARGEST_IOU = (0.3, 0.5, 0.7), 0.5
+# whole bytes, two digits each
+_MAX_BOX = re.compile(f"[0-9a-f]{{{2 * math.ceil((len(ALL_IOUS) + 1) * THRESHOLDS / 8)}}}")
 # what a batch of photos takes of memory is bounded: a larger photo is resized to this first
 _PIXELS = 4_000_000
 
@@ -54,6 +61,12 @@ class Method:
     map: str = "object_map"
     box: str = ""
     scales: Sequence[float] = SCALES
+
+    def check(self) -> None:
+        """Raise a ValueError if a scale is none, or the network does not allow the map."""
+        if not all(scale > 0 and math.isfinite(scale) for scale in self.scales):
+            raise ValueError(f"expected scales above 0, got {self.scales}")
+        self.maps([torch.full((3, *self.network.input_size), 0.5)], [0])
 
     @property
     def settings(self) -> dict[str, str]:
@@ -108,13 +121,27 @@ def records(
             try:
                 own = label_classes(truth.label, method.network.class_names, classes or {})
             except ValueError as error:
-                truth = truth._replace(problem=_line(error))
+                truth = truth._replace(problem=one_line(error))
         path = folder / truth.file
-        # the photo itself by what a copy keeps and a change does not
-        stat = path.stat() if path.is_file() else None
-        photo = (stat.st_size, stat.st_mtime_ns) if stat else ()
-        found.append(Record(path, truth, own, _digest(truth, own, photo, method.settings)))
+        key = _digest(truth, own, _fingerprint(path), method.settings)
+        found.append(Record(path, truth, own, key))
     return found
+
+
+def _fingerprint(path: Path) -> tuple[object, ...]:
+    """Return what a copy of a photo keeps and a change does not; () if it cannot be read.
+
+    Size and time alone are those of any uncompressed photo from an archive without times.
+    """
+    try:
+        if not path.is_file():
+            return ()
+        stat = path.stat()
+        with path.open("rb") as file:
+            file.seek(stat.st_size // 2)
+            return stat.st_size, stat.st_mtime_ns, file.read(4096)
+    except OSError:
+        return ()
 
 
 def evaluate(
@@ -159,7 +186,7 @@ def evaluate(
     ]
     path = output if ranks == 1 else output.with_name(f"{output.name}.rank{rank}")
     again = {record.key for record in mine}
-    write_rows(path, COLUMNS, (row for row in read_rows(path, COLUMNS) if row["key"] not in again))
+    write_rows(path, COLUMNS, (row for row in results(path) if row["key"] not in again))
     # a list is a data set to torch, if not to its types
     photos = DataLoader(
         cast(Dataset, mine),
@@ -174,7 +201,7 @@ def evaluate(
         tqdm(total=len(mine), unit="photo", disable=rank > 0, smoothing=0.05) as progress,
     ):
         for batch in photos:
-            measured = _measured([photo for photo in batch if not photo.error], method)
+            measured = iter(_measured_all([photo for photo in batch if not photo.error], method))
             for photo in batch:
                 truth, key = photo.record.truth, photo.record.key
                 row = {"error": photo.error} if photo.error else next(measured)
@@ -198,18 +225,20 @@ def parts_of(output: Path) -> list[Path]:
 def merge(output: Path, wanted: Sequence[Record], settings: Mapping[str, str]) -> None:
     """Put what the ranks wrote into `output`, a row a photo in the order of `wanted`.
 
-    Rows of other photos, boxes or classes are moved to a file beside it, ``.old``.
+    Results of other photos, boxes or classes are kept in a file beside it, ``.old``, and come
+    back if they are wanted again.
     """
-    parts = parts_of(output)
+    parts, beside = parts_of(output), output.with_name(f"{output.name}.old")
     # by key, as a merge that was killed may have left some rows in two
-    rows = {row["key"]: row for path in (output, *parts) for row in _rows(path, settings)}
+    old = {row["key"]: row for row in results(beside)}
+    new = {row["key"]: row for path in (output, *parts) for row in _rows(path, settings)}
+    rows = old | new
     keys = {record.key for record in wanted}
-    old = [row for key, row in rows.items() if key not in keys]
-    if old:
-        beside = output.with_name(f"{output.name}.old")
-        write_rows(beside, COLUMNS, [*read_rows(beside, COLUMNS), *old])
+    moved = {key: row for key, row in new.items() if key not in keys}
+    if moved.keys() - old.keys():
+        write_rows(beside, COLUMNS, (old | moved).values())
         print(
-            f"{len(old)} rows of other photos, boxes, classes or folders were in {output}, and "
+            f"{len(moved)} rows of other photos, boxes, classes or folders were in {output}, and "
             f"are now in {beside}",
             file=sys.stderr,
         )
@@ -243,10 +272,18 @@ def _read(wanted: list[Record]) -> list[_Photo]:
                 pixels = resize_photo(pixels, shorter)
             photos.append(_Photo(record, pixels, size, boxes))
         except Exception as error:  # whatever a file is, it costs its own row and no other
-            known = isinstance(error, ValueError | OSError)
-            kind = "" if known else f"{type(error).__name__}: "
-            photos.append(_Photo(record, torch.empty(0), error=kind + _line(error)))
+            photos.append(_Photo(record, torch.empty(0), error=_told(error)))
     return photos
+
+
+def _measured_all(photos: list[_Photo], method: Method) -> list[dict[str, Any]]:
+    """Return what is measured on each photo; of a batch that fails each photo by itself."""
+    try:
+        return list(_measured(photos, method))
+    except Exception as error:  # whatever a photo does to a map, it costs its own row
+        if len(photos) > 1:
+            return [row for photo in photos for row in _measured_all([photo], method)]
+        return [{"error": _told(error)}]
 
 
 def _measured(photos: list[_Photo], method: Method) -> Iterator[dict[str, Any]]:
@@ -306,17 +343,32 @@ def _of_map(photo: _Photo, saliency: Tensor, image: Tensor, method: Method) -> d
     }
 
 
-def _rows(path: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def results(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a file of results; in one that was changed by hand that is its error.
+
+    A spreadsheet, for instance, rounds what it takes for a long number.
+    """
     for row in read_rows(path, COLUMNS):
+        is_result = _MAX_BOX.fullmatch(row["max_box"]) and all(
+            row[hit] in ("0", "1") for hit in HITS
+        )
+        if not row["error"] and not is_result:
+            row["error"] = "expected a row as it was written, got another"
+        yield row
+
+
+def _rows(path: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    for row in results(path):
         found = {name: row[name] for name in settings}
         if found != settings:
             raise ValueError(f"{path} holds results of {found}, not of {dict(settings)}")
         yield row
 
 
+def _told(error: Exception) -> str:
+    kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    return kind + one_line(error)
+
+
 def _digest(*parts: object) -> str:
     return sha256(repr(parts).encode(errors="backslashreplace")).hexdigest()[:16]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

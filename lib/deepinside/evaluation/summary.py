@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepinside.evaluation.localization import ALL_IOUS, COLUMNS
+from deepinside.evaluation.localization import ALL_IOUS, results
 from deepinside.measures import (
     THRESHOLDS,
     Estimate,
@@ -15,7 +15,6 @@ from deepinside.measures import (
     mean_interval,
     paired_interval,
 )
-from deepinside.rows import read_rows
 
 Rows = Mapping[str, dict[str, str]]
 
@@ -74,7 +73,7 @@ def _read(path: Path) -> tuple[dict[str, dict[str, str]], int]:
     """Return the rows of photos that were measured, by file, and how many were not."""
     if not path.is_file():
         raise ValueError(f"expected a file of results, found none at {path}")
-    rows = list(read_rows(path, COLUMNS))
+    rows = list(results(path))
     return {row["file"]: row for row in rows if not row["error"]}, sum(
         bool(row["error"]) for row in rows
     )
