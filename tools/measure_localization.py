@@ -47,7 +47,8 @@ STEPS = {
     "ten crops, GraphCut": "one pass, GraphCut",
     "CAM, Otsu": "whole picture",
     "one pass, Otsu": "one pass, GraphCut",
-    "six stages": "one pass, Otsu",
+    "one pass, blurred, Otsu": "one pass, Otsu",
+    "six stages": "one pass, blurred, Otsu",
     "last three stages": "six stages",
     "mirrored": "last three stages",
     "two sizes": "mirrored",
@@ -101,6 +102,7 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
         "whole picture": whole_maps(network, [photo], [target])[0],
         "random map": noise,
         "one pass, Otsu": one_pass,
+        "one pass, blurred, Otsu": blurred(one_pass),
         "six stages": object_maps(network, [photo], target, layers=every, **one)[0],
         "last three stages": object_maps(network, [photo], target, **one)[0],
         "mirrored": object_maps(network, [photo], target, scales=[1])[0],
@@ -124,6 +126,12 @@ def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> d
     return {step: localization.box for step, localization in found.items()}
 
 
+def blurred(saliency: Tensor) -> Tensor:
+    """Return a map as coarse as the middle stages', 14 x 14, smooth between: depth left out."""
+    coarse = F.avg_pool2d(saliency[None, None], 16)
+    return F.interpolate(coarse, size=saliency.shape, mode="bilinear")[0, 0]
+
+
 def measure(folders: list[Path]) -> None:
     """Write the IoU of each step on each photo; of center boxes that which serves a source best."""
     network = load_network()
@@ -134,7 +142,7 @@ def measure(folders: list[Path]) -> None:
             photo = read_photo(folder / entry["file"])
             true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
             boxes = boxes_of_steps(network, photo, entry["class_index"], i)
-            overlaps = {step: f"{best_iou(box, true):.3f}" for step, box in boxes.items()}
+            overlaps = {step: f"{best_iou(box, true):.4f}" for step, box in boxes.items()}
             file, source = Path(entry["file"]).name, entry["source"]
             half = {True: "choose", False: "judge"}[chosen_on(file)] if source == "ilsvrc" else ""
             rows.append({"file": file, "source": source, "half": half} | overlaps)
@@ -150,7 +158,7 @@ def add_center_boxes(rows: list[dict[str, str]], truths: list[list[Box]]) -> Non
         overlaps = [[best_iou(_center(side), truths[i]) for i in chosen] for side in SIDES]
         best = max(overlaps, key=lambda some: sum(overlap >= 0.5 for overlap in some))
         for i, overlap in zip(chosen, best, strict=True):
-            rows[i]["center box"] = f"{overlap:.3f}"
+            rows[i]["center box"] = f"{overlap:.4f}"
 
 
 def report() -> None:
