@@ -53,8 +53,8 @@ _PIXELS = 4_000_000
 class Method:
     """A way to find objects: a network, its map, and how a box is read from it.
 
-    `map` is a name of `deepinside.evaluation.methods.MAPS`, `box` of `BOXES`, by default the
-    map's own; the scales are those of the object map.
+    `map` is a name of ``methods.MAPS``, `box` of ``methods.BOXES``, by default the map's own; the
+    scales are those of the object map.
     """
 
     network: Network
