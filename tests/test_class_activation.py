@@ -13,15 +13,10 @@ from torchvision.models.vision_transformer import VisionTransformer
 from deepinside.class_activation import class_activation_map, grad_cam
 from deepinside.class_score import class_score
 from deepinside.images import fit_photo, load_photo
-from deepinside.networks import from_model, load_network
+from deepinside.networks import from_model
 from deepinside.stages import last_activation
 
 CLASSES = [4, 0, 2]
-
-
-@pytest.fixture(scope="module")
-def squeezenet():
-    return load_network("squeezenet")
 
 
 @pytest.fixture(scope="module")

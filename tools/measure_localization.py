@@ -142,13 +142,19 @@ def measure(folders: list[Path]) -> None:
             photo = read_photo(folder / entry["file"])
             true = [rescaled_box(box, photo.shape[1:], SIZE) for box in entry["boxes_xyxy"]]
             boxes = boxes_of_steps(network, photo, entry["class_index"], i)
-            overlaps = {step: f"{best_iou(box, true):.4f}" for step, box in boxes.items()}
+            overlaps = {step: written(best_iou(box, true)) for step, box in boxes.items()}
             file, source = Path(entry["file"]).name, entry["source"]
             half = {True: "choose", False: "judge"}[chosen_on(file)] if source == "ilsvrc" else ""
             rows.append({"file": file, "source": source, "half": half} | overlaps)
             truths.append(true)
     add_center_boxes(rows, truths)
     write_rows(OUTPUT, ["file", "source", "half", *STEPS], rows)
+
+
+def written(overlap: float) -> str:
+    """Return three digits, or a fourth where rounding could make a hit of a miss."""
+    short = f"{overlap:.3f}"
+    return f"{overlap:.4f}" if short == "0.500" else short
 
 
 def add_center_boxes(rows: list[dict[str, str]], truths: list[list[Box]]) -> None:
@@ -158,7 +164,7 @@ def add_center_boxes(rows: list[dict[str, str]], truths: list[list[Box]]) -> Non
         overlaps = [[best_iou(_center(side), truths[i]) for i in chosen] for side in SIDES]
         best = max(overlaps, key=lambda some: sum(overlap >= 0.5 for overlap in some))
         for i, overlap in zip(chosen, best, strict=True):
-            rows[i]["center box"] = f"{overlap:.4f}"
+            rows[i]["center box"] = written(overlap)
 
 
 def report() -> None:

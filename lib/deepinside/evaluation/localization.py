@@ -266,7 +266,9 @@ def _read(wanted: list[Record]) -> list[_Photo]:
                 raise ValueError(truth.problem)
             pixels = load_photo(record.path)
             height, width = size = (pixels.shape[1], pixels.shape[2])
-            boxes = boxes_in_photo(truth, size, photo_orientation(record.path))
+            # only a stated size can be that of the picture before its turn
+            orientation = photo_orientation(record.path) if truth.size else 1
+            boxes = boxes_in_photo(truth, size, orientation)
             if height * width > _PIXELS:
                 shorter = round(min(size) * (_PIXELS / (height * width)) ** 0.5)
                 pixels = resize_photo(pixels, shorter)

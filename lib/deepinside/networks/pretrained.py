@@ -70,8 +70,7 @@ def load_network(
         False leaves the weights as the global generator of torch draws them.
     input_size : tuple of int, optional
         (height, width), if the images shall have another size than in the network's training.
-        Smaller ones take less time and cost accuracy: for every 100 photos of ImageNet that
-        SqueezeNet names at 227 x 227, it names about 79 at 160 x 160 and 65 at 128 x 128.
+        Smaller ones take less time and cost accuracy.
 
     Raises
     ------
