@@ -121,6 +121,35 @@ def test_other_networks_have_no_class_activation_map(build, images):
     assert (grad_cam(network, images, CLASSES).amax((1, 2)) > 0).any()
 
 
+class Weighed(nn.Module):
+    """A classifier without any layer that weighs."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3, classes) - 0.5)
+
+    def forward(self, images):
+        return images.mean((2, 3)) @ self.weight
+
+
+class Regrouped(nn.Module):
+    """A classifier whose last layer has fewer outputs than there are classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, images):
+        return self.layer(images.mean((2, 3))).repeat(1, 3)
+
+
+@pytest.mark.parametrize("model", [Weighed(6), Regrouped()])
+def test_network_whose_last_layer_gives_no_scores_has_no_class_activation_map(model):
+    network = from_model(model, class_names=list("abcdef"), input_size=(16, 16))
+    with pytest.raises(ValueError, match="expected a network whose score is an average over pos"):
+        class_activation_map(network, torch.rand(1, 3, 16, 16), 5)
+
+
 # Grad-CAM
 
 

@@ -42,8 +42,15 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
     seen = listened_to(network, [*modules])
     classes = target_classes(network, images, target)
     scores = seen[""].gather(1, classes[:, None])[:, 0]
+    mistake = ValueError(
+        "expected a network whose score is an average over positions, weighed by its only linear "
+        f"layer, got {network.name}, which is for grad_cam"
+    )
     order = [*seen]
-    last = next(n for n in reversed(order) if isinstance(modules[n], nn.Linear | nn.Conv2d))
+    weighing = [name for name in order if isinstance(modules[name], nn.Linear | nn.Conv2d)]
+    if not weighing or len(modules[weighing[-1]].weight) != seen[""].shape[1]:
+        raise mistake
+    last = weighing[-1]
     head = modules[last]
     weights = head.weight[classes].flatten(1)
     bias = head.bias[classes] if head.bias is not None else torch.zeros_like(scores)
@@ -57,12 +64,10 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
         if isinstance(head, nn.Conv2d):
             maps = maps + bias[:, None, None]
             means = maps.relu().mean((1, 2))
-        if (means - scores).abs().max() <= 1e-3 * scores.abs().max():
+        # a score may be 0, as SqueezeNet's are where nothing speaks for a class
+        if (means - scores).abs().max() <= 1e-3 * seen[""].abs().max():
             return maps
-    raise ValueError(
-        "expected a network whose score is an average over positions, weighed by its only linear "
-        f"layer, got {network.name}, which is for grad_cam"
-    )
+    raise mistake
 
 
 def grad_cam(

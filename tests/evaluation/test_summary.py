@@ -56,6 +56,26 @@ def test_summary_is_the_mean_of_each_measure(tmp_path):
     assert "top-5 localization error: 25.0% (0.0% to 75.0%)" in lines
 
 
+def test_each_share_is_of_its_own_column(tmp_path):
+    named = {
+        "top1_localized": "top-1 localization",
+        "pointing_exact": "pointing game (in the box)",
+        "top5_localized": "top-5 localization",
+        "localized": "localization accuracy, class given (IoU of at least 0.5)",
+        "pointing": "pointing game (within 15 pixels)",
+        "top1": "top-1 accuracy of the classes",
+        "top5": "top-5 accuracy of the classes",
+    }
+    rows = rows_of(*[(0, ALL)] * 8)
+    for count, column in enumerate(named, 1):
+        for row in rows[:count]:
+            row[column] = 1
+    write_rows(tmp_path / "out.csv", COLUMNS, rows)
+    lines = summary(tmp_path / "out.csv").splitlines()
+    for count, what in enumerate(named.values(), 1):
+        assert sum(line.startswith(f"{what}: {count / 8:.1%} (") for line in lines) == 1
+
+
 def test_without_a_photo_that_was_measured_there_are_no_shares(tmp_path):
     write_rows(tmp_path / "out.csv", COLUMNS, rows_of(error="ab"))
     assert summary(tmp_path / "out.csv") == "0 photos, 2 skipped"
