@@ -227,6 +227,14 @@ def test_squeezenet_s_last_activation_is_before_the_maps_of_classes(squeezenet):
     assert last_activation(squeezenet)[0] == "layers.fire9"
 
 
+def test_an_activation_of_as_many_channels_as_classes_is_no_map_of_them():
+    def narrow():
+        pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 5)]
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 3), nn.ReLU(), *pooled)
+
+    assert last_activation(drawn(narrow))[0] == "layers.3"
+
+
 def test_a_network_that_looks_at_no_places_has_no_last_activation():
     network = copy.deepcopy(drawn(resnet))
     with torch.no_grad():

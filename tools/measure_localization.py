@@ -8,7 +8,6 @@ file that is there. The photos stay where they are.
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import warnings
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from deepinside.evaluation.annotations import read_truths
 from deepinside.evaluation.methods import cam_maps, ten_crop_maps, whole_maps
 from deepinside.images import Box, load_photo, squash_photo
 from deepinside.localization import (
@@ -77,13 +77,19 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     """Return what boxes.json or boxes.csv of a folder tells of each photo."""
     if (folder / "boxes.json").exists():
         return json.loads((folder / "boxes.json").read_text("utf-8"))
-    entries: dict[str, dict[str, Any]] = {}
-    with (folder / "boxes.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            entry = {"file": f"photos/{row['file']}", "source": "ilsvrc", "boxes_xyxy": []}
-            entry = entries.setdefault(row["file"], entry | {"class_index": int(row["label"])})
-            entry["boxes_xyxy"].append([float(row[side]) for side in ("x0", "y0", "x1", "y1")])
-    return list(entries.values())
+    truths = read_truths(folder / "boxes.csv", folder / "photos")
+    for truth in truths:
+        if truth.problem:
+            raise ValueError(truth.problem)
+    return [
+        {
+            "file": f"photos/{truth.file}",
+            "source": "ilsvrc",
+            "boxes_xyxy": truth.boxes,
+            "class_index": int(truth.label),
+        }
+        for truth in truths
+    ]
 
 
 def boxes_of_steps(network: Network, photo: Tensor, target: int, seed: int) -> dict[str, Box]:

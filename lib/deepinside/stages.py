@@ -145,19 +145,21 @@ def last_activation(network: Network) -> tuple[str, Layout]:
     """Return the last layer whose positions the scores depend on, and its layout.
 
     Of a ViT the tokens before the last block, as after it the class token alone is looked at.
-    Maps of the classes, of which SqueezeNet's scores are averages, are no activation.
+    Maps of the classes, of which SqueezeNet's scores are averages, are no activation: there no
+    fully connected layer weighs them.
 
     Raises
     ------
     ValueError
         If there is none.
     """
+    is_weighed = any(isinstance(module, nn.Linear) for module in network.modules())
     found = [
         (name, activation.layout)
         for name, activation in _activations(network).items()
         if activation.is_passed
         and activation.gradient.any()
-        and activation.gradient.shape[1] != len(network.class_names)
+        and (is_weighed or activation.gradient.shape[1] != len(network.class_names))
     ]
     if not found:
         raise ValueError(f"expected a network with {_LAYOUTS}, got {network.name}: name a layer")
