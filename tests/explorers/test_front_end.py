@@ -505,6 +505,8 @@ def test_frames_are_played_from_first_to_last_with_the_curves_point(gallery):
 def test_frames_are_stepped_for_a_reader_who_wants_no_motion(gallery):
     page = gallery(reduced_motion="reduce").page
     button = page.get_by_role("button", name="Step")
+    # the first announcement waits on a timer that began before the clock is held
+    page.wait_for_function("() => document.querySelector('.dx-heard').textContent")
     hold_clock(page)
     for frame in (0, 1, 2):
         button.click()
