@@ -9,8 +9,10 @@ any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from deepinside.class_score import Target, check_images, class_score, target_classes
+from deepinside.deconvnet import pseudo_gradient
 from deepinside.networks import Network, copy_sharing_weights
 from deepinside.stages import last_activation, layouts, listened_to
 
@@ -109,3 +111,18 @@ def grad_cam(
     )
     weights = gradient.mean((2, 3), keepdim=True)
     return (weights * activation).sum(1).relu()
+
+
+def guided_grad_cam(
+    network: Network, images: Tensor, target: Target = None, layer: str | None = None
+) -> Tensor:
+    """Return guided back-propagation's signal times Grad-CAM's map, signed, (N, C, H, W).
+
+    The map (N, h_n, w_n) is enlarged to the images, bilinearly. Parameters and errors as for
+    `grad_cam` and, with the rule "guided", `deepinside.deconvnet.pseudo_gradient`. Selvaraju et
+    al. (2017).
+    """
+    classes = target_classes(network, images, target)
+    signal = pseudo_gradient(network, images, classes, rule="guided")
+    maps = grad_cam(network, images, classes, layer)
+    return signal * F.interpolate(maps[:, None], images.shape[2:], mode="bilinear")

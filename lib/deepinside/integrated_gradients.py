@@ -1,0 +1,57 @@
+"""Integrated gradients: the image gradient, averaged on the way from a baseline to the image.
+
+The paper's gradient tells how the score changes next to the image, and may be near 0 where the
+score is high but saturated. Its mean along the straight line from a baseline B to the image I,
+times I - B, adds up to the whole change of the score, ``S_c(I) - S_c(B)`` (Sundararajan, Taly and
+Yan, ICML 2017, arXiv 1703.01365).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from deepinside.class_score import Target, target_classes
+from deepinside.networks import in_evaluation_mode
+from deepinside.saliency import image_gradient
+
+
+def integrated_gradients(
+    network: nn.Module,
+    images: Tensor,
+    target: Target = None,
+    *,
+    baseline: Tensor,
+    steps: int = 50,
+) -> Tensor:
+    """Return each pixel's share of the score's change from a baseline, (N, C, H, W).
+
+    Signed, in logits. The gradient is taken in the middle of each of `steps` equal parts of the
+    line; the more parts, the nearer the sum over an image is to ``S_c(I) - S_c(B)``. A pass
+    forward and one back for each step, all images in one. Sundararajan et al. (2017).
+
+    Parameters
+    ----------
+    network, images, target
+        As for `deepinside.saliency.image_gradient`; without a target, the image's class, which
+        stays the same along the line.
+    baseline : Tensor
+        Where the line begins, broadcast against `images`: black, or the image blurred. What is
+        equal in the baseline and in the image has no share, such as black pixels on black.
+    steps : int
+        In how many parts the line is cut.
+
+    Raises
+    ------
+    ValueError
+        As `deepinside.class_score.class_score`, or if the baseline does not broadcast to the
+        images, or there is no step.
+    """
+    if steps < 1:
+        raise ValueError(f"expected at least 1 step, got {steps}")
+    classes = target_classes(network, images, target)
+    network = in_evaluation_mode(network)
+    start = baseline.expand_as(images)
+    total = torch.zeros_like(images)
+    for step in range(steps):
+        point = torch.lerp(start, images, (step + 0.5) / steps)
+        total += image_gradient(network, point, classes)
+    return (images - start) * total / steps
