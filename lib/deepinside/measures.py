@@ -276,6 +276,21 @@ def recorded_iou() -> list[dict[str, str]]:
     were chosen on one half of a source and judged on the other), then the steps. The photos are
     not in the package; ``tools/measure_localization.py`` wrote the rows.
     """
-    path = Path(__file__).parent / "data" / "localization_iou.csv"
+    return _recorded("localization_iou.csv")
+
+
+def recorded_methods() -> list[dict[str, str]]:
+    """Return what the book's tests say of maps of later methods, one row a photo and method.
+
+    Of EfficientNet-Lite0 and photos of ILSVRC-2012's validation set, squashed to 224 x 224. What
+    the columns are is told in ``data/README.md``; a cell is empty where nothing is to be measured,
+    or where a map has one value throughout and so no order. The photos are not in the package;
+    ``tools/measure_later_methods.py`` wrote the rows.
+    """
+    return _recorded("later_methods.csv")
+
+
+def _recorded(name: str) -> list[dict[str, str]]:
+    path = Path(__file__).parent / "data" / name
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
