@@ -116,7 +116,7 @@ def both_by_difference(score_of, gradient_at, image, replacement, box):
     change = torch.where(box_of(image, box), replacement - image, 0)
     small = 1e-6 * change
     slope = (score_of(image - small) - score_of(image + small)) / 2e-6
-    return [score_of(image) - score_of(image + change), slope]
+    return [score_of(image[None]) - score_of((image + change)[None]), slope]
 
 
 RIGHT = {
@@ -242,7 +242,7 @@ def middles(steps):
 
 
 def along(shares_of=middles, *, factor=torch.sub, join=torch.mean, start=None, point=torch.lerp):
-    """Integrated gradients, with another way, other points on it, or another factor."""
+    """Integrated gradients, along another path, with other points on it, or another factor."""
 
     def answer(gradient_at, image, baseline, steps):
         begin = baseline if start is None else start(image)
@@ -288,9 +288,9 @@ def one(image, baseline):
 
 SHARES = [
     (along(join=torch.sum), "The gradients were added up"),
-    (lambda at, image, base, steps: (image - base) * at(image), "at one point of the way"),
-    (lambda at, image, base, steps: (image - base) * at(base), "at one point of the way"),
-    (lambda at, image, base, steps: integrated(at, image, base, 1), "at one point of the way"),
+    (lambda at, image, base, steps: (image - base) * at(image), "at one point of the path"),
+    (lambda at, image, base, steps: (image - base) * at(base), "at one point of the path"),
+    (lambda at, image, base, steps: integrated(at, image, base, 1), "at one point of the path"),
     (along(factor=one), "`image - baseline` is missing"),
     (along(factor=one, join=torch.sum), "`image - baseline` is missing"),
     (along(factor=taking_image), "the image or the baseline alone"),
@@ -302,12 +302,12 @@ SHARES = [
     (along(lambda n: torch.linspace(0, 1, n + 1).tolist()), "include both ends"),
     (along(lambda n: [k / (n + 1) for k in range(1, n + 1)]), "include both ends"),
     (trapezoids, "include both ends"),
-    (along(start=torch.zeros_like), "The way begins at black"),
-    (along(start=torch.zeros_like, factor=taking_image), "The way begins at black"),
-    (along(point=lambda base, image, share: base + share * image), "The way misses the image"),
+    (along(start=torch.zeros_like), "The path begins at black"),
+    (along(start=torch.zeros_like, factor=taking_image), "The path begins at black"),
+    (along(point=lambda base, image, share: base + share * image), "The path misses the image"),
     (
         along(point=lambda base, image, share: image + share * (image - base)),
-        "The way misses the image",
+        "The path misses the image",
     ),
     (factor_of_step, "a factor of its own step"),
     (times_the_point, "a factor of its own step"),

@@ -21,6 +21,9 @@ from deepinside.classroom.answers import (
 )
 from deepinside.classroom.small_networks import drawn, drawn_image, relu_network
 
+_SOFTMAX = (
+    "Soft-max was taken of the weights. They weigh the channels as they are, the negative ones too."
+)
 _COLUMNS = (
     "The weights, (C,), met the columns of the activation, as shapes are aligned from their last "
     "axis. Give the weights two more axes, `[:, None, None]`, so that they meet the channels."
@@ -50,8 +53,7 @@ def check_class_activation_map(answer: Answer) -> Comparisons:
         column = weights[:, c] if classes == shape[0] else row
         on_columns = (row * activation).sum(0) if shape[0] == shape[2] else right
         mistakes = {
-            "Soft-max was taken of the weights. They weigh the channels as they are, the negative "
-            "ones too.": [_weighed(activation, weights.softmax(axis)[c]) for axis in (0, 1)],
+            _SOFTMAX: [_weighed(activation, weights.softmax(axis)[c]) for axis in (0, 1)],
             "Soft-max was taken of the maps: they are to be in logits, as the class score.": [
                 maps.softmax(0)[c],
                 right.flatten().softmax(0).view_as(right),
@@ -158,8 +160,7 @@ def check_grad_cam(answer: Answer) -> Comparisons:
             "One mean was taken of the whole gradient: each channel has a weight of its own.": (
                 _either(gradient.mean() * activation.sum(0))
             ),
-            "Soft-max was taken of the weights. They weigh the channels as they are, the negative "
-            "ones too.": _weighed(activation, weights.softmax(0)),
+            _SOFTMAX: _weighed(activation, weights.softmax(0)),
             _NOT_SUMMED: _either(weights[:, None, None] * activation),
             _AVERAGED: _either(signed / shape[0]),
             _COLUMNS: _either(on_columns),
@@ -219,8 +220,8 @@ def check_integrated_gradients(answer: Answer) -> Comparisons:
         right = change * mean
         mistakes = {
             "The gradients were added up: take their mean, so divide by `steps`.": steps * right,
-            "This is the gradient at one point of the way, times `image - baseline`: take the mean "
-            "of those at all steps.": [
+            "This is the gradient at one point of the path, times `image - baseline`: take the "
+            "mean of those at all steps.": [
                 change * gradient_at(baseline + share * change) for share in (0, 0.5, 1)
             ],
             "`image - baseline` is missing: this is the mean gradient alone, in logits per unit "
@@ -232,24 +233,24 @@ def check_integrated_gradients(answer: Answer) -> Comparisons:
             ],
             "The sign is wrong: the change is the one from the baseline to the image.": -right,
             "The gradients are those at the beginning or the end of each step: take them in its "
-            "middle, at `(k + 0.5) / steps` of the way, where the error is smaller.": [
+            "middle, at `(k + 0.5) / steps` of the path, where the error is smaller.": [
                 change * first,
                 change * last,
             ],
-            "The points include both ends of the way, or are spread in yet another way: the task "
-            "wants the middle of each step, `(k + 0.5) / steps` of the way.": [
+            "The points include both ends of the path, or are spread in yet another way: the task "
+            "wants the middle of each step, `(k + 0.5) / steps` of the path.": [
                 change * gradients(ends).mean(0),
                 change * (first + last) / 2,
                 change * gradients(torch.linspace(0, 1, steps)).mean(0),
                 change * gradients(torch.linspace(0, 1, steps + 2)[1:-1]).mean(0),
             ],
-            "The way begins at black: the image was only made darker. It has to begin at "
+            "The path begins at black: the image was only made darker. It has to begin at "
             "`baseline`.": [
                 factor * _gradients(gradient_at, 0 * image, image, middles).mean(0)
                 for factor in (change, image)
             ],
-            "The way misses the image: its points are `baseline + share * (image - baseline)`, and "
-            "the share goes from 0 to 1.": [
+            "The path misses the image: its points are `baseline + share * (image - baseline)`, "
+            "and the share goes from 0 to 1.": [
                 change * _gradients(gradient_at, baseline, image, middles).mean(0),
                 change * _gradients(gradient_at, image, change, middles).mean(0),
             ],
@@ -290,7 +291,7 @@ def check_drop_and_promise(answer: Answer) -> Comparisons:
     It should return how far a score falls when a box (x0, y0, x1, y1), half-open, of an image
     (C, H, W) is replaced, and how far it would fall by the gradient at the image.
     """
-    # both numbers fall in one case and rise in the other
+    # both drops are above 0 in one case, and below it in the other
     for size, box, seed in (((6, 6), (1, 2, 3, 5), 84), ((5, 7), (3, 0, 5, 2), 73)):
         image, replacement = (drawn_image(3, *size, seed=seed + i) for i in (0, 1))
         score_of, gradient_at = _score_and_gradient(size, c=2, seed=seed)
@@ -377,10 +378,10 @@ def _pair(drop: Tensor, promise: Tensor) -> Tensor:
 
 
 def _two_numbers(value: object) -> Tensor:
-    numbers = tensor_of(value, "the two drops")
+    parts = value if isinstance(value, list | tuple) else [value]
+    numbers = torch.cat([tensor_of(part, "the two drops").flatten() for part in parts])
     if numbers.numel() != 2:
         raise Hint(
-            "Expected two numbers, the measured drop and the promised one, got a result of shape "
-            f"{tuple(numbers.shape)}."
+            f"Expected two numbers, the measured drop and the promised one, got {numbers.numel()}."
         )
-    return numbers.flatten()
+    return numbers
