@@ -612,8 +612,16 @@ def hint(*arguments, **options):
 
 @pytest.mark.parametrize(
     "value",
-    [RIGHT, RIGHT.float(), RIGHT.numpy(), RIGHT.tolist(), nn.Parameter(RIGHT), RIGHT + 1e-6],
-    ids=["tensor", "float32", "array", "list", "parameter", "rounded"],
+    [
+        RIGHT,
+        RIGHT.float(),
+        RIGHT.numpy(),
+        RIGHT.tolist(),
+        nn.Parameter(RIGHT),
+        tuple(nn.Parameter(RIGHT)),
+        RIGHT + 1e-6,
+    ],
+    ids=["tensor", "float32", "array", "list", "parameter", "rows with a graph", "rounded"],
 )
 def test_right_values_of_any_kind_agree(value):
     assert compare_one(value) is None

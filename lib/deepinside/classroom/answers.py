@@ -377,6 +377,8 @@ def tensor_of(value: object, what: str) -> Tensor:
         If it cannot be read as one.
     """
     try:
+        if isinstance(value, list | tuple):  # NumPy reads no tensor that has a graph
+            value = [part.detach().cpu() if isinstance(part, Tensor) else part for part in value]
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
         return tensor.detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):

@@ -8,7 +8,15 @@ import pytest
 from deepinside.classroom import checks
 from deepinside.classroom.checks import TASKS, Result, Task
 
-NOTEBOOKS = ("network", "class_models", "saliency", "localization", "deconvnet", "limits")
+NOTEBOOKS = (
+    "network",
+    "class_models",
+    "saliency",
+    "localization",
+    "deconvnet",
+    "later_methods",
+    "limits",
+)
 tasks = [
     pytest.param(notebook, task, id=task.name) for notebook in TASKS for task in TASKS[notebook]
 ]

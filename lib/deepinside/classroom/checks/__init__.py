@@ -10,6 +10,7 @@ from deepinside.classroom.answers import Result, Task, tasks_of
 from deepinside.classroom.checks import (
     class_models,
     deconvnet,
+    later_methods,
     limits,
     localization,
     network,
@@ -19,7 +20,15 @@ from deepinside.classroom.checks import (
 # each notebook's tasks, in their order in it
 TASKS: dict[str, tuple[Task, ...]] = {
     module.__name__.rpartition(".")[2]: tasks_of(module.__name__)
-    for module in (network, class_models, saliency, localization, deconvnet, limits)
+    for module in (
+        network,
+        class_models,
+        saliency,
+        localization,
+        deconvnet,
+        later_methods,
+        limits,
+    )
 }
 _CHECKS = {task.check.__name__: task.check for tasks in TASKS.values() for task in tasks}
 globals().update(_CHECKS)
