@@ -7,6 +7,8 @@ gradient at any of them in A_k. Grad-CAM takes the gradient's mean for the weigh
 any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ from deepinside.networks import Network, copy_sharing_weights
 from deepinside.stages import last_activation, layouts, listened_to
 
 
+@torch.no_grad()
 def class_activation_map(network: Network, images: Tensor, target: Target = None) -> Tensor:
     """Return the class score of each position, before the average, signed, (N, h_n, w_n).
 
@@ -40,36 +43,23 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
         As `deepinside.class_score.class_score`, or if the score is no such mean.
     """
     network = copy_sharing_weights(network)
-    modules = dict(network.named_modules())
-    seen = listened_to(network, [*modules])
+    seen = listened_to(network, [name for name, _ in network.named_modules()])
     classes = target_classes(network, images, target)
     scores = seen[""].gather(1, classes[:, None])[:, 0]
-    mistake = ValueError(
-        "expected a network whose score is an average over positions, weighed by its only linear "
-        f"layer, got {network.name}, which is for grad_cam"
-    )
-    order = [*seen]
-    weighing = [name for name in order if isinstance(modules[name], nn.Linear | nn.Conv2d)]
-    if not weighing or len(modules[weighing[-1]].weight) != seen[""].shape[1]:
-        raise mistake
-    last = weighing[-1]
-    head = modules[last]
-    weights = head.weight[classes].flatten(1)
-    bias = head.bias[classes] if head.bias is not None else torch.zeros_like(scores)
-    before = [seen[name] for name in order[: order.index(last)]]
-    pictures = [x for x in before if x.ndim == 4 and x[0, 0].numel() > 1]
-    fitting = [x for x in pictures if x.shape[1] == weights.shape[1]][-1:]
-    # DenseNet cuts its last activation at 0 in none of its layers
-    for activation in [*fitting, *(x.relu() for x in fitting)]:
-        maps = torch.einsum("nk,nkhw->nhw", weights, activation)
+    for head, activation in _weighings(network, seen):
+        maps = torch.einsum("nk,nkhw->nhw", head.weight[classes].flatten(1), activation)
+        bias = torch.zeros_like(scores) if head.bias is None else head.bias[classes]
         means = maps.mean((1, 2)) + bias
         if isinstance(head, nn.Conv2d):
             maps = maps + bias[:, None, None]
             means = maps.relu().mean((1, 2))
-        # a score may be 0, as SqueezeNet's are where nothing speaks for a class
+        # against the largest score, as the class's own is 0 where nothing speaks for it
         if (means - scores).abs().max() <= 1e-3 * seen[""].abs().max():
             return maps
-    raise mistake
+    raise ValueError(
+        "expected a network whose score is an average over positions, weighed by its only linear "
+        f"layer, got {network.name}, which is for grad_cam"
+    )
 
 
 def grad_cam(
@@ -126,3 +116,27 @@ def guided_grad_cam(
     signal = pseudo_gradient(network, images, classes, rule="guided")
     maps = grad_cam(network, images, classes, layer)
     return signal * F.interpolate(maps[:, None], images.shape[2:], mode="bilinear")
+
+
+def _weighings(
+    network: Network, seen: dict[str, Tensor]
+) -> list[tuple[nn.Linear | nn.Conv2d, Tensor]]:
+    """Return the layer that weighs channels for the classes, with what it may have weighed.
+
+    That is the last activation before it with as many channels and with positions, as it is
+    and cut at 0, which DenseNet does in none of its layers. Empty if there are none.
+    """
+    modules = dict(network.named_modules())
+    linear = [m for name in seen if isinstance(m := modules[name], nn.Linear | nn.Conv2d)]
+    if not linear or len(linear[-1].weight) != seen[""].shape[1]:
+        return []
+    head = linear[-1]
+    before = itertools.takewhile(lambda name: modules[name] is not head, seen)
+    fitting = [
+        values
+        for values in (seen[name] for name in before)
+        if values.ndim == 4
+        and values[0, 0].numel() > 1
+        and values.shape[1] == head.weight[0].numel()
+    ]
+    return [(head, values) for last in fitting[-1:] for values in (last, last.relu())]

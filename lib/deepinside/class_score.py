@@ -7,6 +7,7 @@ also when the others lose: the paper therefore works with the score.
 
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,27 @@ def check_images(network: nn.Module, images: Tensor) -> None:
         raise ValueError(
             f"expected images in [0, 1], got values up to {high.item():.4g}: divide by 255?"
         )
+
+
+def broadcast_to_images(values: Tensor, images: Tensor, name: str) -> Tensor:
+    """Return what takes the images' place, broadcast to them, (N, C, H, W).
+
+    Raises
+    ------
+    ValueError
+        That calls `values` by its name, unless it is a tensor of the images' type and device
+        and of a shape that broadcasts to theirs.
+    """
+    wanted, got = (
+        f"{tuple(given.shape)} of {given.dtype} on {given.device}"
+        if isinstance(given, Tensor)
+        else type(given).__name__
+        for given in (images, values)
+    )
+    with suppress(AttributeError, RuntimeError):
+        if (values.dtype, values.device) == (images.dtype, images.device):
+            return values.expand_as(images)
+    raise ValueError(f"expected a {name} that broadcasts to {wanted}, got {got}")
 
 
 @torch.no_grad()

@@ -6,14 +6,17 @@ times I - B, adds up to the whole change of the score, ``S_c(I) - S_c(B)`` (Sund
 Yan, ICML 2017, arXiv 1703.01365).
 """
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
-from deepinside.class_score import Target, target_classes
+from deepinside.class_score import Target, broadcast_to_images, check_images, target_classes
 from deepinside.networks import in_evaluation_mode
 from deepinside.saliency import image_gradient
 
 
+@torch.no_grad()
 def integrated_gradients(
     network: nn.Module,
     images: Tensor,
@@ -34,22 +37,23 @@ def integrated_gradients(
         As for `deepinside.saliency.image_gradient`; without a target, the image's class, which
         stays the same along the line.
     baseline : Tensor
-        Where the line begins, broadcast against `images`: black, or the image blurred. What is
-        equal in the baseline and in the image has no share, such as black pixels on black.
+        Where the line begins, RGB in [0, 1], broadcast to `images`: black, or the image blurred.
+        A pixel that is equal in both has no share, so of a black baseline no black pixel has.
     steps : int
         In how many parts the line is cut.
 
     Raises
     ------
     ValueError
-        As `deepinside.class_score.class_score`, or if the baseline does not broadcast to the
-        images, or there is no step.
+        As `deepinside.class_score.class_score`; if the baseline does not broadcast to the
+        images, or is of another type or device; or if `steps` is no whole number from 1.
     """
-    if steps < 1:
-        raise ValueError(f"expected at least 1 step, got {steps}")
-    classes = target_classes(network, images, target)
+    check_images(network, images)
+    start = broadcast_to_images(baseline, images, "baseline")
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"expected a whole number of steps of at least 1, got {steps!r}")
     network = in_evaluation_mode(network)
-    start = baseline.expand_as(images)
+    classes = target_classes(network, images, target)
     total = torch.zeros_like(images)
     for step in range(steps):
         point = torch.lerp(start, images, (step + 0.5) / steps)

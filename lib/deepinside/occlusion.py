@@ -5,13 +5,20 @@ replaced, the network is run again, and no gradient is needed (Zeiler and Fergus
 arXiv 1311.2901, who moved a gray square and watched the probability of the class).
 """
 
+import itertools
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
-from deepinside.class_score import Target, class_score, target_classes
+from deepinside.class_score import (
+    Target,
+    broadcast_to_images,
+    check_images,
+    class_score,
+    target_classes,
+)
 from deepinside.networks import in_evaluation_mode
-
-_IMAGES_A_PASS = 16
 
 
 @torch.no_grad()
@@ -27,44 +34,45 @@ def occlusion(
     """Return how far the class score falls when a pixel is covered, signed, (N, H, W).
 
     In logits: the mean over the squares that cover the pixel. Squares that would end beyond the
-    image are cut there. One forward pass a square. Zeiler and Fergus (2014).
+    image are cut there. A forward pass for each square, all images in one. Zeiler and Fergus
+    (2014).
 
     Parameters
     ----------
     network, images, target
         As for `deepinside.class_score.class_score`; without a target, the image's class.
     replacement : Tensor
-        What is seen in a square's place, broadcast against `images`: gray, or the image blurred.
+        What is seen in a square's place, RGB in [0, 1], broadcast to `images`: gray, or the image
+        blurred.
     patch, stride : int
         The side of the square, and how far it moves, in pixels.
 
     Raises
     ------
     ValueError
-        As `deepinside.class_score.class_score`, or if the squares do not fit into the image or
-        leave pixels out.
+        As `deepinside.class_score.class_score`; if the replacement does not broadcast to the
+        images, or is of another type or device; or if squares leave pixels out, do not fit into
+        the image, or their sides are no whole numbers.
     """
-    classes = target_classes(network, images, target)
-    network = in_evaluation_mode(network)
+    check_images(network, images)
+    replacement = broadcast_to_images(replacement, images, "replacement")
     height, width = images.shape[2:]
-    if not 1 <= stride <= patch <= min(height, width):
+    are_whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (stride, patch))
+    if not are_whole or not 1 <= stride <= patch <= min(height, width):
         raise ValueError(
-            f"expected 1 <= stride <= patch <= {min(height, width)}, got {stride} and {patch}"
+            f"expected whole numbers, 1 <= stride <= patch <= {min(height, width)}, got a stride "
+            f"of {stride!r} and a patch of {patch!r}"
         )
-    tops, lefts = (range(0, side - patch + stride, stride) for side in (height, width))
-    squares = torch.zeros(len(tops), len(lefts), height, width, dtype=torch.bool)
-    for i, top in enumerate(tops):
-        for j, left in enumerate(lefts):
-            squares[i, j, top : top + patch, left : left + patch] = True
-    squares = squares.flatten(0, 1).to(images.device)
-    maps = []
+    network = in_evaluation_mode(network)
+    classes = target_classes(network, images, target)
     scores = class_score(network, images, classes)
-    for image, other, score, c in zip(
-        images, replacement.expand_as(images), scores, classes.tolist(), strict=True
-    ):
-        covered = [
-            torch.where(some[:, None], other, image) for some in squares.split(_IMAGES_A_PASS)
-        ]
-        drops = torch.cat([score - class_score(network, some, c) for some in covered])
-        maps.append(torch.tensordot(drops, squares.to(drops), 1) / squares.sum(0))
-    return torch.stack(maps)
+    total, times = torch.zeros_like(images[:, 0]), torch.zeros_like(images[0, 0])
+    tops, lefts = (range(0, side - patch + stride, stride) for side in (height, width))
+    for top, left in itertools.product(tops, lefts):
+        square = (..., slice(top, top + patch), slice(left, left + patch))
+        covered = images.clone()
+        covered[square] = replacement[square]
+        drop = scores - class_score(network, covered, classes)
+        total[square] += drop[:, None, None]
+        times[square] += 1
+    return total / times
