@@ -3,6 +3,7 @@
 from functools import cache
 
 import torch
+from plain_squeezenet import small_squeezenet
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.densenet import DenseNet
@@ -43,6 +44,10 @@ def convnext():
 
 def vit():
     return VisionTransformer(64, 16, 3, 2, 16, 32, num_classes=5)
+
+
+def squeezed():
+    return small_squeezenet().float()
 
 
 @cache
