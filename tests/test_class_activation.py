@@ -1,13 +1,28 @@
 import copy
+import warnings
+from itertools import product
 
 import pytest
 import torch
-from captum.attr import LayerGradCam
-from drawn_networks import convnext, densenet, drawn, max_pooled, resnet, vgg, vit, without_bias
+from captum.attr import GuidedGradCam, LayerGradCam
+from drawn_networks import (
+    convnext,
+    densenet,
+    drawn,
+    max_pooled,
+    resnet,
+    squeezed,
+    vgg,
+    vit,
+    without_bias,
+)
+from plain_squeezenet import EXACTLY
 from torch import nn
+from torchcam.methods import CAM, GradCAM
 
-from deepinside.class_activation import class_activation_map, grad_cam
+from deepinside.class_activation import class_activation_map, grad_cam, guided_grad_cam
 from deepinside.class_score import class_score
+from deepinside.deconvnet import pseudo_gradient
 from deepinside.images import fit_photo, load_photo
 from deepinside.networks import from_model
 from deepinside.stages import last_activation
@@ -62,6 +77,24 @@ def test_squeezenet_s_score_is_the_mean_of_the_map_s_positive_part(
     assert (maps < 0).any() == is_cut
     means = maps.clamp(min=0).mean((1, 2))
     torch.testing.assert_close(means, class_score(squeezenet, two_photos, target))
+
+
+def test_torchcam_s_class_activation_map_is_the_same(images):
+    network = drawn(resnet)
+    with CAM(network, "layers.layer4", "layers.fc") as cam, torch.no_grad():
+        network(images)
+        (expected,) = cam(CLASSES, normalized=False)
+    torch.testing.assert_close(class_activation_map(network, images, CLASSES), expected)
+
+
+def test_torchcam_s_map_of_squeezenet_is_the_same_less_the_bias(squeezenet, two_photos):
+    classes = [282, 967]
+    with CAM(squeezenet, "layers.fire9", "layers.conv10") as cam, torch.no_grad():
+        squeezenet(two_photos)
+        (expected,) = cam(classes, normalized=False)
+    got = class_activation_map(squeezenet, two_photos, classes)
+    bias = squeezenet.layers.conv10.bias[classes, None, None]
+    torch.testing.assert_close(got - bias, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("build", [vgg, max_pooled, convnext, vit])
@@ -143,6 +176,18 @@ def test_captum_s_grad_cam_is_the_same(images, layer):
     assert (got == 0).any()
 
 
+@pytest.mark.parametrize(
+    ("build", "layer"), [(resnet, "layer4"), (resnet, "layer3"), (vgg, "2"), (squeezed, "fire4")]
+)
+def test_torchcam_s_grad_cam_is_the_same(build, layer, images):
+    network, name = drawn(build), f"layers.{layer}"
+    with GradCAM(network, name) as cam:
+        scores = network(images.clone().requires_grad_())
+        (expected,) = cam(CLASSES, scores, normalized=False)
+    assert (expected.amax((1, 2)) > 1e-3).any()
+    torch.testing.assert_close(grad_cam(network, images, CLASSES, name), expected, **EXACTLY)
+
+
 def test_grad_cam_of_tokens_is_a_picture(images):
     """Of the tokens before the last block, (N, 1 + 16, 16), without the class token."""
     network = drawn(vit)
@@ -201,10 +246,58 @@ def test_a_layer_without_positions_is_refused(images, layer):
         grad_cam(drawn(resnet), images, CLASSES, layer)
 
 
-# Both
+# Guided Grad-CAM
 
 
-@pytest.fixture(params=[class_activation_map, grad_cam])
+@pytest.mark.parametrize("layer", ["layers.1", None])
+def test_guided_grad_cam_is_the_guided_signal_times_the_map(images, layer):
+    network = drawn(vgg)
+    signal = pseudo_gradient(network, images, CLASSES, rule="guided")
+    maps = grad_cam(network, images, CLASSES, layer)
+    got = guided_grad_cam(network, images, CLASSES, layer)
+    assert got.min() < 0 < got.max()
+    (side, _), expected = maps.shape[1:], torch.zeros_like(images)
+    for n, y, x in product(range(3), range(64), range(64)):
+        # a position's value is that of its middle, and goes on to the edge
+        down, right = (min(max((at + 0.5) * side / 64 - 0.5, 0), side - 1) for at in (y, x))
+        i, j = min(int(down), side - 2), min(int(right), side - 2)
+        upper, lower = (m[j] + (right - j) * (m[j + 1] - m[j]) for m in maps[n, i : i + 2].tolist())
+        expected[n, :, y, x] = signal[n, :, y, x] * (upper + (down - i) * (lower - upper))
+    torch.testing.assert_close(got, expected, **EXACTLY)
+
+
+def by_captum(network, layer, images, target):
+    captum = GuidedGradCam(network, network.get_submodule(layer))
+    with warnings.catch_warnings(action="ignore"):
+        return captum.attribute(images, target=target, interpolate_mode="bilinear").detach()
+
+
+@pytest.mark.parametrize("layer", ["layers.1", "layers.2"])
+def test_captum_s_guided_grad_cam_is_the_same(layer, images):
+    network = drawn(vgg)
+    expected = by_captum(network, layer, images, CLASSES)
+    assert (expected.abs().amax((1, 2, 3)) > 1e-6).all()
+    got = guided_grad_cam(network, images, CLASSES, layer)
+    torch.testing.assert_close(got, expected, **EXACTLY)
+
+
+def test_captum_s_guided_grad_cam_of_a_photo_is_the_same(squeezenet, two_photos):
+    expected = by_captum(squeezenet, "layers.fire9", two_photos, [282, 967])
+    largest = expected.abs().max()
+    got = guided_grad_cam(squeezenet, two_photos, [282, 967])
+    torch.testing.assert_close(got / largest, expected / largest, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [convnext, vit])
+def test_guided_grad_cam_is_refused_where_there_are_no_relus(build, images):
+    with pytest.raises(ValueError, match=r"kinds of ReLU, .* rule 'guided'.* got GeluBackward0"):
+        guided_grad_cam(drawn(build), images, CLASSES)
+
+
+# All
+
+
+@pytest.fixture(params=[class_activation_map, grad_cam, guided_grad_cam])
 def method(request):
     return request.param
 
@@ -245,3 +338,12 @@ def test_nothing_is_left_behind(method, images):
     assert all(module.training for module in training.modules())
     with torch.inference_mode():
         assert method(network, images, CLASSES).equal(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_gpu_gives_what_the_cpu_gives(method, images):
+    network = drawn(resnet)
+    expected = method(network, images, CLASSES)
+    got = method(copy.deepcopy(network).to("cuda"), images.to("cuda"), CLASSES)
+    assert got.device.type == "cuda"
+    torch.testing.assert_close(got.cpu(), expected)

@@ -91,8 +91,9 @@ def test_captum_s_occlusion_is_the_same(build, patch, stride, images):
     )
     got = occlusion(network, images, CLASSES, replacement=blurred, patch=patch, stride=stride)
     assert (got.abs().amax((1, 2)) > 0).all()
+    largest = got.abs().amax()
     # Captum adds up in float32
-    torch.testing.assert_close(got.float(), expected[:, 0])
+    torch.testing.assert_close((got / largest).float(), expected[:, 0] / largest.float())
 
 
 def test_where_nothing_changes_nothing_falls(images):
