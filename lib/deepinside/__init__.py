@@ -9,6 +9,7 @@ class models, §2          `class_model`; what later work adds: `regularizers`
 saliency maps, §3.1       `saliency`
 localization, §3.2        `localization`; its maps: `object_maps`, `stages`; `measures`
 DeconvNet, §4             `deconvnet`; the way back as a network: `backward_network`
+what came later           `class_activation`, `integrated_gradients`, `occlusion`
 what a map is tested by   `limits`
 figures                   `plots`
 the explorers             `explorers`

@@ -1,10 +1,10 @@
 """Class activation maps: where the last activation speaks for a class.
 
 Where a network averages its last activation A over positions and then weighs the channels, the
-class score is itself an average over positions, of the map ``sum_k w_k A_k`` (CAM; Zhou et al.,
-CVPR 2016, arXiv 1512.04150). The weight w_k is then the number of positions times the score's
-gradient at any of them in A_k. Grad-CAM takes the gradient's mean for the weight, at any layer of
-any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
+class score is itself an average over positions, of the map ``sum_k w^c_k A_k`` (CAM; Zhou et
+al., CVPR 2016, arXiv 1512.04150). The weight w^c_k is then the number of positions times the
+score's gradient at any of them in A_k. Grad-CAM takes the gradient's mean for the weight, at any
+layer of any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
 """
 
 import itertools
@@ -67,7 +67,7 @@ def grad_cam(
 ) -> Tensor:
     """Return the positive part of an activation weighed by its mean gradient, (N, h_n, w_n).
 
-    ``max(0, sum_k a_k A_k)``, where a_k is the mean over positions of dS_c/dA_k. One pass
+    ``max(0, sum_k a^c_k A_k)``, where a^c_k is the mean over positions of dS_c/dA_k. One pass
     forward and one back. Of the last activation this is `class_activation_map`'s positive part
     divided by the number of positions, where a linear layer comes after the average; in
     SqueezeNet, less the bias, it is in proportion to it. Selvaraju et al. (2017).

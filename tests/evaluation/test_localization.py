@@ -19,6 +19,7 @@ from deepinside.evaluation.localization import (
     records,
 )
 from deepinside.images import load_photo, squash_photo
+from deepinside.integrated_gradients import integrated_gradients
 from deepinside.localization import find_object, find_top_objects, rescaled_box
 from deepinside.measures import iou, threshold_overlaps
 from deepinside.networks import copy_sharing_weights
@@ -231,6 +232,8 @@ def test_top5_needs_a_class_of_the_label_and_its_box(
         ("smooth_grad", "", "graph_cut", 0.3),
         ("cam", "", "otsu", 0.3),
         ("grad_cam", "", "otsu", 0.3),
+        ("integrated_gradients", "", "graph_cut", 0.3),
+        ("occlusion", "", "otsu", 0.3),
         ("center", "", "otsu", 0.3),
         # 235 x 290 of 600 x 400 pixels
         ("whole", "", "otsu", 0.28),
@@ -239,10 +242,9 @@ def test_top5_needs_a_class_of_the_label_and_its_box(
 def test_each_map_has_a_box_by_its_own_rule(
     folder, network, output, monkeypatch, name, box, used, least
 ):
-    # of SmoothGrad's copies a few serve here
-    monkeypatch.setattr(
-        "deepinside.evaluation.methods.smooth_grad", partial(smooth_grad, samples=4)
-    )
+    # of SmoothGrad's copies and of the steps of integrated gradients a few serve here
+    for slow in (partial(smooth_grad, samples=4), partial(integrated_gradients, steps=4)):
+        monkeypatch.setattr(f"deepinside.evaluation.methods.{slow.func.__name__}", slow)
     method = Method(network, name, box, scales=[1])
     evaluate(records(folder, TRUTHS[:1], method), output, method)
     (row,) = rows_of(output)

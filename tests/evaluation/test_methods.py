@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from deepinside.class_activation import class_activation_map
 from deepinside.evaluation.methods import MAPS, cam_maps, center_maps, gradient_maps, whole_maps
 from deepinside.images import load_photo, squashed
+from deepinside.integrated_gradients import integrated_gradients
+from deepinside.occlusion import occlusion
 from deepinside.saliency import saliency_map
 
 ESPRESSO, MISSILE = 967, 657
@@ -34,6 +36,20 @@ def test_gradient_and_cam_are_those_of_the_squashed_photo(network):
     small = class_activation_map(network, image, [ESPRESSO])
     cam = F.interpolate(small[None], (224, 224), mode="bilinear")[0]
     torch.testing.assert_close(cam_maps(network, [photo], [ESPRESSO]), cam - cam.min())
+
+
+def test_integrated_gradients_are_from_black_and_occlusion_is_by_gray_squares(digits_network):
+    photos, classes = [load_photo("coffee"), load_photo("rocket")], [3, 5]
+    images = squashed(digits_network, photos, (28, 28))
+    black, gray = torch.zeros(()), torch.tensor(0.5)
+    shares = integrated_gradients(digits_network, images, classes, baseline=black, steps=50)
+    got = MAPS["integrated_gradients"](digits_network, photos, classes)
+    torch.testing.assert_close(got, shares.abs().amax(1))
+    # a quarter of the side and half of that, as 56 and 28 of 224 pixels
+    covered = occlusion(digits_network, images, classes, replacement=gray, patch=7, stride=3)
+    assert covered.min() < 0
+    expected = covered - covered.amin((1, 2), keepdim=True)
+    torch.testing.assert_close(MAPS["occlusion"](digits_network, photos, classes), expected)
 
 
 def test_center_and_whole_are_as_wide_as_the_picture():

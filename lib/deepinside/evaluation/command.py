@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", type=Path, help="CSV: label,class_index, several rows a label")
     add("--network", default="efficientnet_lite0", help="default: %(default)s")
     add("--map", choices=MAPS, default="object_map", help="default: %(default)s")
-    add("--box", choices=BOXES, default="", help="from the map; unless given, as the map's authors")
+    add("--box", choices=BOXES, default="", help="from the map; unless given, the map's own")
     add("--scales", type=float, nargs="+", default=SCALES, help="sizes, of the network's input")
     add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
     add("--workers", type=int, default=2, help="that read photos (default: %(default)s)")

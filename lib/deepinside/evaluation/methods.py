@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from deepinside.class_activation import class_activation_map, grad_cam
 from deepinside.images import Box, squashed
+from deepinside.integrated_gradients import integrated_gradients
 from deepinside.localization import graph_cut_localization, threshold_localization
 from deepinside.networks import Network
 from deepinside.object_maps import object_maps
+from deepinside.occlusion import occlusion
 from deepinside.saliency import saliency_map, smooth_grad, ten_crop_saliency
 
 # of photos (3, H, W) and a class for each, maps (N, h, w)
@@ -57,6 +59,23 @@ def grad_cam_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[
     return _sized(grad_cam(network, _images(network, photos), classes), network)
 
 
+def integrated_gradients_maps(
+    network: Network, photos: Sequence[Tensor], classes: Sequence[int]
+) -> Tensor:
+    """Return integrated gradients from black, as saliency maps are read."""
+    images = _images(network, photos)
+    black = torch.zeros_like(images)
+    return integrated_gradients(network, images, classes, baseline=black).abs().amax(1)
+
+
+def occlusion_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+    """Return occlusion maps, from 0 at their lowest, of gray squares that overlap by half."""
+    images, patch = _images(network, photos), min(network.input_size) // 4
+    gray = torch.full_like(images, 0.5)
+    maps = occlusion(network, images, classes, replacement=gray, patch=patch, stride=patch // 2)
+    return maps - maps.amin((1, 2), keepdim=True)
+
+
 def center_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
     """Return a Gaussian around the middle, which knows nothing of the photo."""
     y, x = (torch.arange(side) + 0.5 - side / 2 for side in network.input_size)
@@ -83,6 +102,8 @@ MAPS: dict[str, Maps] = {
     "smooth_grad": smooth_grad_maps,
     "cam": cam_maps,
     "grad_cam": grad_cam_maps,
+    "integrated_gradients": integrated_gradients_maps,
+    "occlusion": occlusion_maps,
     "center": center_maps,
     "whole": whole_maps,
 }
@@ -99,8 +120,8 @@ def graph_cut_box(saliency: Tensor, image: Tensor) -> Box:
 
 
 BOXES: dict[str, Callable[[Tensor, Tensor], Box]] = {"otsu": otsu_box, "graph_cut": graph_cut_box}
-# the maps that the paper, or who followed it, cuts by color; the others have Otsu's threshold
-CUT_BY_COLOR = ("gradient", "ten_crops", "smooth_grad")
+# maps of single pixels, which the paper cuts by color; the others have Otsu's threshold
+CUT_BY_COLOR = ("gradient", "ten_crops", "smooth_grad", "integrated_gradients")
 
 
 def _images(network: Network, photos: Sequence[Tensor]) -> Tensor:
