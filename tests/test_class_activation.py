@@ -333,8 +333,11 @@ def test_nothing_is_left_behind(method, images):
     assert images.grad is None
     assert not expected.requires_grad
     # nor does it matter in what mode the network is, or the caller
-    training = copy.deepcopy(network).train()
-    assert method(training, images, CLASSES).equal(expected)
+    training = copy.deepcopy(network).train().requires_grad_()
+    got = method(training, images, CLASSES)
+    assert got.equal(expected)
+    assert not got.requires_grad
+    assert all(parameter.grad is None for parameter in training.parameters())
     assert all(module.training for module in training.modules())
     with torch.inference_mode():
         assert method(network, images, CLASSES).equal(expected)
