@@ -137,3 +137,13 @@ def test_still_picture_shows_the_last_frame_in_its_shape_with_its_box():
     # matplotlib's pixel centers lie on whole numbers
     assert (box.get_x(), box.get_y()) == (0.5, 0.5)
     assert (box.get_width(), box.get_height()) == (1, 5)
+
+
+def test_panel_of_a_signed_map_is_white_at_zero_and_says_which_end_is_for():
+    values = torch.arange(-500.0, 501).reshape(7, 143)
+    panel = map_panel("a ramp", values, signed=True)
+    assert panel.scale == ("RdBu_r", "against", "for, 99th percentile")
+    red, _, blue = panel.image.flatten(1)
+    assert panel.image.flatten(1)[:, 500].min() > 0.95
+    assert (red[:250] < blue[:250]).all()
+    assert (red[-250:] > blue[-250:]).all()

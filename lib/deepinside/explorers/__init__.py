@@ -7,6 +7,7 @@ explorer is a list of `Control` and a function from their values to an `Answer`.
 
 from deepinside.explorers.class_model import class_model_explorer
 from deepinside.explorers.deconvnet import deconvnet_explorer
+from deepinside.explorers.later_methods import later_methods_explorer
 from deepinside.explorers.limits import limits_explorer
 from deepinside.explorers.localization import localization_explorer, threshold_explorer
 from deepinside.explorers.packing import Answer, Curve, Panel
@@ -21,6 +22,7 @@ __all__ = [
     "Panel",
     "class_model_explorer",
     "deconvnet_explorer",
+    "later_methods_explorer",
     "limits_explorer",
     "localization_explorer",
     "saliency_explorer",

@@ -79,10 +79,12 @@ class Answer(NamedTuple):
     curve: Curve | None = None
 
 
-def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False) -> Panel:
-    """Return the panel of a map (H, W) of 0 or more, with its scale."""
-    colors = plots.colored(saliency, percentile=_END)
-    return Panel("map", alt, colors, scale=("magma", "0", f"{_END}th percentile"), grainy=grainy)
+def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False, signed: bool = False) -> Panel:
+    """Return the panel of a map (H, W), of 0 or more unless it is signed, with its scale."""
+    colors = plots.colored(saliency, signed=signed, percentile=_END)
+    end = f"{_END}th percentile"
+    scale = ("RdBu_r", "against", f"for, {end}") if signed else ("magma", "0", end)
+    return Panel("map", alt, colors, scale=scale, grainy=grainy)
 
 
 class Packing:
