@@ -208,7 +208,7 @@ def test_a_photo_is_covered_once_for_all_classes(answer_of, small):
     answer = answer_of(later_methods_explorer, small)
     hook = small.register_forward_hook(lambda *given: passed.append(len(given[1][0])))
     first = answer(method="occlusion")
-    assert passed.count(16) == 3
+    assert sum(passed) >= 49
     passed.clear()
     other = answer(method="occlusion", **{"class": "goldfish"})
     assert passed == []

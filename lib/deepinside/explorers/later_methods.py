@@ -25,8 +25,8 @@ from deepinside.stages import stages
 Method = Callable[[Any, Tensor, int], Tensor]
 
 _STEPS = 25
-# of a photo in two networks: itself, black, and what is covered, in four batches
-_KEPT = 12
+# of a photo in two networks: itself, black, and what is covered by each of 49 squares
+_KEPT = 102
 _RANKS = ("the network's 1st", "the network's 2nd")
 _TRAINED, _RANDOM = "trained", "all layers random"
 # what is shown of values (1, h, w) that Grad-CAM has cut at 0, and of values (1, C, H, W)
