@@ -33,7 +33,7 @@ _TRAINED, _RANDOM = "trained", "all layers random"
 _PART = {3: "positive part", 4: "largest magnitude"}
 _CAM, _INTEGRATED, _OCCLUSION = "CAM", "integrated gradients from black", "occlusion"
 
-_SUMS = "signed sum against the score's change"
+_SUMS = "signed sum (score's change)"
 
 
 class _Recalling(nn.Module):
@@ -106,7 +106,7 @@ def later_methods_explorer(network: Network) -> Explorer:
         }
         if method == _INTEGRATED:
             change = score - class_score(recalling[name], torch.zeros_like(image), target)
-            numbers[_SUMS] = f"{values.sum():z.1f} against {change.item():z.1f}"
+            numbers[_SUMS] = f"{values.sum():z.1f} ({change.item():z.1f})"
         alt = (
             f"Map of {network.class_names[target]} by {method}; network: {name}. It is "
             f"{_highest(shown[0])}, similarity {likeness} to the trained network's."
@@ -120,7 +120,7 @@ def later_methods_explorer(network: Network) -> Explorer:
         return Answer(panels, numbers)
 
     controls = [
-        Control("photo", "Photo", ("cat", "coffee"), "photo"),
+        Control("photo", "Photo", ("coffee", "cat"), "photo"),
         Control("class", "Class", (*_RANKS, "goldfish"), "list", free="or any class"),
         Control("method", "Method", tuple(methods), "list", _CAM),
         Control("network", "Network", tuple(networks), "list"),
