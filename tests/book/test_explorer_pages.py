@@ -13,7 +13,15 @@ import pytest
 
 SCRIPTS = pages.BUILT / "_static" / "explorers"
 CHAPTERS = sorted(path.stem for path in SCRIPTS.glob("*.js"))
-EXPECTED = {"class_models", "deconvnet", "intro", "limits", "localization", "saliency"}
+EXPECTED = {
+    "class_models",
+    "deconvnet",
+    "intro",
+    "later_methods",
+    "limits",
+    "localization",
+    "saliency",
+}
 WITH_CURVES = {"class_models"}
 WIDTHS = {1280: 900, 768: 1024, 390: 844}
 MEGABYTE = 1_000_000
