@@ -11,7 +11,7 @@ from skimage.filters import sobel
 from torch import nn
 
 from deepinside.limits import layers_top_down, randomize_layers
-from deepinside.measures import max_box_accuracy, threshold_overlaps
+from deepinside.measures import max_box_accuracy, recorded_methods, threshold_overlaps
 from deepinside.networks import from_model
 
 BOXES = [(10.0, 12.0, 50.0, 40.0)]
@@ -150,3 +150,25 @@ def test_a_run_goes_on_where_it_ended_and_writes_the_record(
     found = [float(row["hits"]) for row in rows if row["method"] == "cam"]
     expected = max_box_accuracy(hits, generator=generator).value
     assert sum(found) / 4 == pytest.approx(expected, abs=5e-4)
+
+
+def test_record_has_each_measure_of_each_method_on_each_photo():
+    rows = recorded_methods()
+    files = list(dict.fromkeys(row["file"] for row in rows))
+    assert len(files) == 100 and not any(map(chosen_on, files))
+    assert list(rows[0]) == list(tool.COLUMNS)
+    pairs = [(row["file"], row["method"]) for row in rows]
+    assert pairs == [(file, method) for file in files for method in tool.ALL_METHODS]
+    for row in rows:
+        for name in ("deletion", "insertion"):
+            assert 0 <= float(row[name]) <= 1
+        assert row["hits"] in ("0.000", "0.333", "0.667", "1.000")
+        assert -1 <= float(row["edges"]) <= 1
+        for name in ("second", "last_random", "all_random", "seconds"):
+            if row["method"] in tool.CONTROLS:
+                assert row[name] == ""
+            elif name == "seconds":
+                assert 0 < float(row[name]) < 60
+            elif row[name]:
+                assert -1 <= float(row[name]) <= 1
+    assert {row["edges"] for row in rows if row["method"] == "edges"} == {"1.000"}
