@@ -50,6 +50,13 @@ def squeezed():
     return small_squeezenet().float()
 
 
+class Refuses(nn.Linear):
+    """Layers that let nothing pass, so that work before an error would show."""
+
+    def forward(self, images):
+        raise AssertionError("a pass")
+
+
 @cache
 def drawn(build):
     """Return a network in float64 with weights that are drawn, none of them 0."""

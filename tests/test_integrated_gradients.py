@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from captum.attr import IntegratedGradients
-from drawn_networks import convnext, densenet, drawn, resnet, squeezed, vit
+from drawn_networks import Refuses, convnext, densenet, drawn, resnet, squeezed, vit
 from plain_squeezenet import EXACTLY
 from torch import nn
 from torch.nn import functional as F
@@ -174,13 +174,6 @@ def test_without_a_target_each_image_has_its_own_class_all_along(linear, generat
     assert len(best.unique()) > 1
     got = integrated_gradients(linear.network, images, baseline=baseline, steps=2)
     torch.testing.assert_close(got, linear.weights[best] * (images - baseline))
-
-
-class Refuses(nn.Linear):
-    """Layers that let nothing pass, so that work before an error would show."""
-
-    def forward(self, images):
-        raise AssertionError("a pass")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from captum.attr import Occlusion
-from drawn_networks import convnext, densenet, drawn, resnet, squeezed, vit
+from drawn_networks import Refuses, convnext, densenet, drawn, resnet, squeezed, vit
 from torch import nn
 from torch.nn import functional as F
 
@@ -143,13 +143,6 @@ def test_without_a_target_each_image_has_its_own_class(linear, generator):
     options = {"replacement": linear.weights[3], "patch": 3, "stride": 2}
     expected = occlusion(linear.network, images, best, **options)
     assert occlusion(linear.network, images, **options).equal(expected)
-
-
-class Refuses(nn.Linear):
-    """Layers that let nothing pass, so that work before an error would show."""
-
-    def forward(self, images):
-        raise AssertionError("a pass")
 
 
 @pytest.mark.parametrize(
