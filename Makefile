@@ -22,11 +22,12 @@ SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside classroom/stude
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book lint test test-colab lab bench notebooks students release clean
+.PHONY: help book pdf lint test test-colab lab bench notebooks students release clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
 	@echo "                with SOLUTIONS=1 another one beside it that has the exercises' solutions"
+	@echo "make pdf        print the built book into one PDF beside the pages, through Chromium"
 	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
 	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
@@ -69,6 +70,9 @@ book: $(BOOK)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/$(BOOK)"
+
+pdf: $(HTML)
+	$(BIN)/python tools/print_book.py
 
 lint: $(READY)
 	$(BIN)/ruff check

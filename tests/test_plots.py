@@ -125,6 +125,24 @@ def test_bars_show_scores_and_probabilities_best_first():
     assert scores.yaxis_inverted()
 
 
+def test_columns_have_a_box_for_each_label_and_lines_from_edge_to_edge():
+    columns = {"paper": ["§2", "§3"], "chapter": ["one", "two", "three"]}
+    links = [("§2", "one"), ("§2", "two"), ("§3", "three")]
+    (axis,) = plots.linked_columns(columns, links).axes
+    centers = {text.get_text(): text.get_position() for text in axis.texts}
+    assert set(centers) == {"paper", "chapter", "§2", "§3", "one", "two", "three"}
+    boxes = [patch.get_bbox() for patch in axis.patches]
+    assert len(boxes) == 5
+    for name in ("§2", "§3", "one", "two", "three"):
+        assert sum(box.contains(*centers[name]) for box in boxes) == 1
+    assert [centers[name][1] for name in columns["chapter"]] == sorted(
+        (centers[name][1] for name in columns["chapter"]), reverse=True
+    )
+    for line, (left, right) in zip(axis.lines, links, strict=True):
+        assert line.get_ydata().tolist() == [centers[left][1], centers[right][1]]
+        assert centers[left][0] < line.get_xdata()[0] < line.get_xdata()[1] < centers[right][0]
+
+
 def test_lines_are_told_apart_without_color():
     figure = plots.lines([0, 1], {"a": [0, 1], "b": [1, 2]}, x_label="x", y_label="y")
     styles = [line.get_linestyle() for line in figure.axes[0].lines]

@@ -329,6 +329,38 @@ def band_lines(
     return lines(x, middle, x_label=x_label, y_label=y_label, bands=bands)
 
 
+def linked_columns(
+    columns: Mapping[str, Sequence[str]], links: Sequence[tuple[str, str]]
+) -> Figure:
+    """Return a drawing of columns of boxes, and of lines between boxes of different columns.
+
+    Parameters
+    ----------
+    columns : dict
+        Title of a column to the labels of its boxes, from the top.
+    links : sequence of (str, str)
+        Labels of two boxes, the left one first.
+    """
+    rows = max(map(len, columns.values()))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * rows + 0.5), dpi=_DPI)
+    places: dict[str, tuple[int, float]] = {}
+    for x, (title, labels) in enumerate(columns.items()):
+        axis.text(x, 0, title, ha="center", va="center", weight="bold")
+        step = rows / len(labels)
+        for i, label in enumerate(labels):
+            places[label] = x, y = x, -step * (i + 0.5) - 0.3
+            axis.add_patch(Rectangle((x - 0.4, y - 0.33), 0.8, 0.66, fc="0.93", ec="0.4"))
+            axis.text(x, y, label, ha="center", va="center", size=8)
+    for left, right in links:
+        (start, low), (end, high) = places[left], places[right]
+        axis.plot([start + 0.4, end - 0.4], [low, high], color="0.4", linewidth=1)
+    axis.set(xlim=(-0.45, len(columns) - 0.55), ylim=(-rows - 0.4, 0.4))
+    axis.axis("off")
+    figure.tight_layout(pad=0.2)
+    plt.close(figure)
+    return figure
+
+
 def _grid(
     items: Sequence[Tensor],
     titles: Sequence[str],
