@@ -109,6 +109,13 @@ def test_chapter_is_in_the_table_of_contents(path):
 
 
 @chapter
+def test_chapter_can_be_read_in_one_sitting(path):
+    """Every word of the texts counts; code, output and captions do not."""
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    assert len(" ".join(texts).split()) <= 2800
+
+
+@chapter
 def test_chapter_leads_to_its_explorer_and_the_table_of_contents_marks_it(path):
     texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
     title, paragraph, second = texts[0].split("\n\n")[:3]
