@@ -87,7 +87,7 @@ def ends(monkeypatch):
         (1, 1, ""),
         (ValueError("expected a, got b"), 2, "deepinside act: error: expected a, got b"),
         (FileNotFoundError(2, "No such file", "c"), 2, "error: [Errno 2] No such file: 'c'"),
-        (KeyboardInterrupt(), 130, "rows.csv has the rows so far, the same command goes on"),
+        (KeyboardInterrupt(), 130, "rows.csv has the rows so far; the same command continues"),
     ],
 )
 def test_how_it_ends(ends, capsys, what, status, said):

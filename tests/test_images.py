@@ -1175,7 +1175,7 @@ def test_what_is_no_photo_is_refused(photo, got):
 
 @pytest.mark.parametrize("shape", [(3, 1, 2_000), (3, 2_000, 1)])
 def test_photo_too_long_for_memory_is_refused(shape):
-    with pytest.raises(ValueError, match="expected a photo less long"):
+    with pytest.raises(ValueError, match="expected a less elongated photo"):
         resize_photo(torch.zeros(shape), 256)
 
 

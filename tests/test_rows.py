@@ -154,7 +154,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     os.mkfifo(path)
     link.symlink_to(path)
     for place in (path, link, tmp_path):
-        with pytest.raises(ValueError, match="which is no file"):
+        with pytest.raises(ValueError, match="which is not a file"):
             write_rows(place, COLUMNS, read_rows(place, COLUMNS))
     assert path.is_fifo()
 

@@ -1,16 +1,16 @@
-"""Helpers of the book *Deep Inside ConvNets*.
+"""The package of the book *Deep Inside ConvNets*.
 
-Which module has which part of the paper:
+Where to find each part of the paper:
 
 ========================  ============================================================
-what goes in              `images`, `networks`; `digits`, `squeezenet`
+the input                 `images`, `networks`; `digits`, `squeezenet`
 class scores, §2          `class_score`
 class models, §2          `class_model`; what later work adds: `regularizers`
 saliency maps, §3.1       `saliency`
 localization, §3.2        `localization`; its maps: `object_maps`, `stages`; `measures`
-DeconvNet, §4             `deconvnet`; the way back as a network: `backward_network`
-what came later           `class_activation`, `integrated_gradients`, `occlusion`
-what a map is tested by   `limits`
+DeconvNet, §4             `deconvnet`; as a network of its own: `backward_network`
+later methods             `class_activation`, `integrated_gradients`, `occlusion`
+tests of maps             `limits`
 figures                   `plots`
 the explorers             `explorers`
 exercises                 `classroom`

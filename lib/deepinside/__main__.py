@@ -1,7 +1,7 @@
 """The command of this package.
 
-Each sub-command is a module with `add_arguments` and `run`, whose docstring is its help. It
-is imported only if it is the one that is called.
+Each sub-command is a module with `add_arguments` and `run`; its docstring is the help text. A
+module is imported only when its command is called.
 """
 
 import argparse
@@ -13,11 +13,11 @@ COMMANDS = {
     "grade": ("deepinside.classroom.grading.command", "grade a folder of students' notebooks"),
     "evaluate-localization": (
         "deepinside.evaluation.command",
-        "measure on a folder of photos how well objects are found",
+        "measure how well objects are found in a folder of photos",
     ),
     "compare-localization": (
         "deepinside.evaluation.compare",
-        "tell what one file of such results has on another",
+        "compare two files of such results",
     ),
 }
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if arguments is None else list(arguments), options)
     except KeyboardInterrupt:
         output = getattr(options, "output", "")
-        told = f"; {output} has the rows so far, the same command goes on" if output else ""
+        told = f"; {output} has the rows so far; the same command continues" if output else ""
         print(f"\ninterrupted{told}", file=sys.stderr)
         return 130
 
@@ -38,7 +38,7 @@ def _run(arguments: list[str], options: argparse.Namespace) -> int:
     parser = argparse.ArgumentParser(
         prog="deepinside",
         description="Commands of the book Deep Inside ConvNets.",
-        epilog="deepinside COMMAND --help says what a command takes.",
+        epilog="deepinside COMMAND --help lists the options of a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, what) in COMMANDS.items():

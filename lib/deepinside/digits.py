@@ -1,7 +1,7 @@
 """The digits: a sample of MNIST that needs no download, and a small network for them.
 
-The network is of the kind that the paper's own network belongs to (convolution, ReLU,
-max-pooling, fully connected layers), small enough to be read layer by layer.
+The network is of the same kind as the paper's (convolution, ReLU, max-pooling, fully
+connected layers), and small enough to be read layer by layer.
 """
 
 from pathlib import Path
@@ -47,10 +47,10 @@ class Cluttered(NamedTuple):
 def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) -> Cluttered:
     """Return `count` of the digits, each on a canvas among ten fragments of other digits.
 
-    A fragment is 9 x 9 pixels cut from any digit's middle: strokes like those of the
-    digit, but no digit (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and
-    over all fragments, so its true box is known exactly: half-open, around the pixels of the
-    digit of at least 0.5. Images are (count, 1, 64, 64), boxes (count, 4).
+    A fragment is 9 x 9 pixels cut from the middle of some digit: it has strokes like a digit's
+    but is none (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and fragments are
+    erased inside its box, so the box is known exactly: half-open, around the digit's pixels of
+    at least 0.5. Images are (count, 1, 64, 64), boxes (count, 4).
     """
 
     def draw(high: int, *size: int) -> list:
@@ -82,9 +82,9 @@ def weights_path(name: str = "digits") -> Path:
 def cluttered_digits_layers() -> nn.Sequential:
     """Return the layers of the network for digits in clutter, with fresh weights.
 
-    From zero-centered canvases (N, 1, 64, 64) to ten class scores (N, 10). Convolutions,
-    ReLU and max-pooling, then for each channel its largest value anywhere: where the
-    digit lies cannot matter, and no box is used in training.
+    From zero-centered canvases (N, 1, 64, 64) to ten class scores (N, 10). After convolutions,
+    ReLU and max-pooling, only the largest value of each channel goes on, without its position.
+    No box is used in training.
     """
     return nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=5, padding=2),
@@ -109,9 +109,9 @@ def digits_layers() -> nn.Sequential:
     then two fully connected layers; LeNet-5 (LeCun et al., 1998) with ReLU and
     max-pooling in place of its sigmoids and averages.
 
-    All biases but the last layer's start at 0.25: at the mean image, where every class
-    model starts, a convolution gives nothing but its bias, and were that negative in every
-    channel, no gradient would leave this image.
+    All biases except those of the last layer start at 0.25. Every class model starts at the
+    mean image, where the first convolution gives only its bias. If that were negative in every
+    channel, every ReLU would pass 0, and no gradient would reach the image.
     """
     layers = nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=5),
@@ -132,6 +132,6 @@ def digits_layers() -> nn.Sequential:
 
 
 def training_record(name: str = "digits") -> dict[str, str]:
-    """Return how shipped weights were trained, and their accuracy."""
+    """Return how the shipped weights were trained, and their accuracy."""
     with safe_open(weights_path(name), framework="pt") as file:
         return dict(sorted(file.metadata().items()))

@@ -1,8 +1,8 @@
-"""Photos: read from anywhere, fitted to a network's input, and maps laid back over them.
+"""Reading photos, fitting them to a network's input, and laying maps back over them.
 
-A photo is a float32 tensor (3, H, W), RGB in [0, 1], of any size. A network takes a
-square cut from the resized photo; a `View` remembers where that square lies, so that
-what is computed for it can be drawn over the original picture.
+A photo is a float32 tensor (3, H, W), RGB in [0, 1], of any size. A network's input is cut
+from the resized photo; a `View` remembers where the cut lies, so that a map of the input can be
+drawn over the original photo.
 """
 
 import csv
@@ -50,7 +50,7 @@ _PHOTOS: dict[str, tuple[Callable[[], np.ndarray], str, str, str]] = {
 
 
 class NetworkInput(Protocol):
-    """What `fit_photo` needs to know of a network; one that has 1 as `input_channels` gets gray."""
+    """What `fit_photo` needs to know of a network; with `input_channels` 1 it makes gray images."""
 
     input_size: tuple[int, int]
     resized_side: int
@@ -61,7 +61,7 @@ class NetworkInput(Protocol):
 class View:
     """Where a crop lies in a photo: the part of `size` at `top` and `left` of the resized photo.
 
-    Sizes are (height, width); all is in pixels.
+    Sizes are (height, width); all values are in pixels.
     """
 
     photo_size: tuple[int, int]
@@ -80,7 +80,7 @@ class View:
 
 
 def photo_names() -> list[str]:
-    """Return the names of the photos that need no file."""
+    """Return the names of the photos that `load_photo` knows."""
     return list(_PHOTOS)
 
 
@@ -107,16 +107,16 @@ def photo_boxes(name: str) -> dict[str, Box]:
 def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Tensor:
     """Return a photo as it is meant to be seen: RGB in [0, 1], (3, H, W), float32.
 
-    The rotation noted by the camera is applied (`photo_orientation`). Colors are brought to
-    sRGB by the picture's ICC profile; one without, or with an unreadable one, is sRGB. Gray
-    becomes RGB, transparent parts show white. Gray of 16 bits keeps its precision, and is
-    taken as it is, without a profile; other pictures of 16 bits are read with 8. Of several
-    pictures in a file the first is read.
+    The rotation noted by the camera is applied (`photo_orientation`). Colors are converted to
+    sRGB by the picture's ICC profile; without a readable profile they are taken to be sRGB. Gray
+    becomes RGB, and transparent parts show white. 16-bit gray keeps its precision, and its
+    profile is ignored; other 16-bit pictures are read with 8 bits. If a file holds several
+    pictures, the first is read.
 
-    Files are read in JPEG (phones' MPO too), PNG, GIF, WebP, AVIF (from Pillow 11.2 on), BMP,
-    TIFF, PPM and JPEG 2000. A picture of more than `MAX_PIXELS`, which are enough for phones'
-    cameras, is refused before it is decoded. The photo takes 12 bytes a pixel, the picture
-    that it is decoded to up to 4 more: together 0.8 GB for the largest.
+    The formats are JPEG (including phones' MPO), PNG, GIF, WebP, AVIF (from Pillow 11.2 on), BMP,
+    TIFF, PPM and JPEG 2000. A picture of more than `MAX_PIXELS` is refused before it is decoded.
+    The photo takes 12 bytes a pixel and the decoded picture up to 4 more: together 0.8 GB for
+    the largest.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Ten
     ------
     ValueError
         If the source is not a picture, is cut short, damaged, too large, empty, out of range,
-        or in another format. What is unreadable beside the pixels (EXIF, profile) is ignored.
+        or in another format. EXIF data or a profile that cannot be read is ignored.
     FileNotFoundError
         If a path leads nowhere.
     """
@@ -141,11 +141,11 @@ def load_photo(source: str | PathLike | bytes | Image.Image | np.ndarray) -> Ten
 def photo_orientation(source: str | PathLike | bytes | Image.Image | np.ndarray) -> int:
     """Return the number, 1 to 8, by which `load_photo` turns the stored picture upright.
 
-    It is EXIF's: the picture's first row and column are at the photo's 1: top and left; 2: top
-    and right; 3: bottom and right; 4: bottom and left; 5: left and top; 6: right and top;
-    7: right and bottom; 8: left and bottom. From 5 on width and height are exchanged. Where
-    EXIF has none, XMP's is taken, where neither has, 1. Sources and errors are those of
-    `load_photo`; pixels are only decoded where it takes that to find the number.
+    The number is EXIF's. It says which edges of the photo are the stored picture's first row and
+    first column: 1: top and left; 2: top and right; 3: bottom and right; 4: bottom and left;
+    5: left and top; 6: right and top; 7: right and bottom; 8: left and bottom. From 5 on, width
+    and height are exchanged. Without a number in EXIF, XMP's is used; without either, 1. Sources
+    and errors are those of `load_photo`; pixels are decoded only if the number depends on it.
     """
     found, what = _found(source)
     return 1 if isinstance(found, np.ndarray) else picture_orientation(found, what, MAX_PIXELS)
@@ -165,7 +165,7 @@ def check_photo(photo: Tensor) -> None:
 
 
 def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bilinear") -> Tensor:
-    """Return the photo with its shorter side resized, antialiased, its shape kept.
+    """Return the photo resized to a shorter side, antialiased, with its aspect ratio kept.
 
     Raises
     ------
@@ -181,16 +181,16 @@ def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bili
     size = (height * shorter_side // shorter, width * shorter_side // shorter)
     if size[0] * size[1] > MAX_PIXELS:
         becomes = f"{width} x {height} pixels become {size[1]} x {size[0]}"
-        raise ValueError(f"expected a photo less long: {becomes}, over {MAX_PIXELS:,}")
+        raise ValueError(f"expected a less elongated photo: {becomes}, over {MAX_PIXELS:,}")
     return squash_photo(photo, size, interpolation=interpolation)
 
 
 def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
-    """Return the network's input cut from a photo as in its training, and where it lies.
+    """Return the network's input, cut from the middle of a photo, and where it lies.
 
-    The shorter side is resized to `network.resized_side`, the middle cropped to
-    `network.input_size`. The input is (C, h, w) in [0, 1], by `in_channels_of`, and
-    ``image[None]`` a batch of one; the view is for `lay_back`.
+    The shorter side is resized to `network.resized_side`, and the middle is cropped to
+    `network.input_size`. The input is (C, h, w) in [0, 1], gray if the network's images are;
+    ``image[None]`` is a batch of one. `lay_back` takes the view.
     """
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     resized = in_channels_of(network, resized)
@@ -201,7 +201,7 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
 
 
 def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "bicubic") -> Tensor:
-    """Return the whole photo at a size (height, width), antialiased, its shape not kept.
+    """Return the whole photo resized to (height, width), antialiased, whatever its aspect ratio.
 
     Raises
     ------
@@ -216,30 +216,30 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
 
 
 def squashed(network: NetworkInput, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Return whole photos as a batch of a network's images, of a size, (N, C, height, width)."""
+    """Return whole photos, resized to one size, as a network's batch (N, C, height, width)."""
     interpolation = network.interpolation
     images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
     return in_channels_of(network, torch.stack(images))
 
 
 def in_channels_of(network: NetworkInput, photos: Tensor) -> Tensor:
-    """Return RGB photos (..., 3, H, W) as the network takes them: gray is the channels' mean."""
+    """Return RGB photos (..., 3, H, W), or their channels' mean for a network of gray images."""
     is_gray = getattr(network, "input_channels", 3) == 1
     return photos.mean(-3, keepdim=True) if is_gray else photos
 
 
 def crop(resized: Tensor, view: View) -> Tensor:
-    """Return the part of a resized photo (..., H, W) that a view names."""
+    """Return the part of a resized photo (..., H, W) that a view describes."""
     (h, w), top, left = view.size, view.top, view.left
     return resized[..., top : top + h, left : left + w]
 
 
 def lay_back(values: Tensor, view: View) -> Tensor:
-    """Return values of a crop's pixels, placed where they belong in the original photo.
+    """Return a map or an image of a crop, laid over the original photo, (..., H, W).
 
-    Bilinear between the crop's pixels, 0 where the crop shows nothing of the photo. Maps keep
-    their values (they are not rescaled by the area of a pixel). From (..., h, w), a map or an
-    image of the size that `view` names, to (..., H, W), of the photo's size.
+    The values are (..., h, w), of the view's `size`. Between the crop's pixels they are
+    interpolated bilinearly; where the crop shows nothing of the photo they are 0. They are not
+    rescaled by the area of a pixel.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Pictures as they come from anywhere, decoded: upright, in sRGB, over white.
+"""Decoding pictures from anywhere: upright, in sRGB, over white.
 
-What a file holds is not trusted. Only `FORMATS` are read, none of which starts a program; the
-size is looked at before anything is decoded; whatever a damaged file raises becomes one
-ValueError. `images.load_photo` is what callers use.
+A file's content is not trusted. Only `FORMATS` are read, none of which starts another program;
+the size is checked before anything is decoded; whatever a damaged file raises becomes one
+ValueError. Callers use `images.load_photo`.
 """
 
 import errno
@@ -250,10 +250,10 @@ def _eight_bits(picture: Image.Image) -> Callable[[Image.Image], np.ndarray]:
 
 
 def _to_srgb(picture: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """Return the way from a picture's profile to sRGB; None if it has none, or none that fits.
+    """Return the transform from a picture's profile to sRGB; None if no profile fits.
 
-    None as well if the profile is sRGB, under whatever name: if of colors all over the cube
-    none is moved by more than 2 of 255, the pixels stay exactly as they are.
+    None as well if the profile is sRGB under any name: if it moves no color of a grid over the
+    cube by more than 2 of 255, the pixels stay exactly as they are.
     """
     if "icc_profile" not in picture.info:
         return None

@@ -43,7 +43,7 @@ _COLORBAR = 0.55
 class Panels(Figure):
     """A figure of photos and maps, which a notebook shows and keeps as JPEG.
 
-    Photos and grainy maps weigh five times as much as PNG, and a chapter has a dozen.
+    As PNG, photos and grainy maps would be five times as large, and a chapter has a dozen.
     """
 
     def _ipython_display_(self) -> None:
@@ -53,7 +53,7 @@ class Panels(Figure):
 
 
 def jpeg(figure: Figure) -> bytes:
-    """Return a figure as a JPEG file's content; its comment tells where its columns are."""
+    """Return a figure as the content of a JPEG file, whose comment says where the columns are."""
     file, engine = io.BytesIO(), figure.get_layout_engine()
     comment = json.dumps(_layout(figure))
     figure.set_layout_engine("none")  # laid out again, its panels would move
@@ -63,11 +63,11 @@ def jpeg(figure: Figure) -> bytes:
 
 
 def two_columns(picture: Image.Image) -> Image.Image | None:
-    """Return a figure's picture with its columns two by two below each other, for a phone.
+    """Return a figure's picture with two columns of panels in a row, for a phone.
 
-    A panel keeps those above and below it, and what stands below all panels, as a colorbar
-    does, comes last. None is returned where there are no more than two columns, or the picture
-    is none of `jpeg`.
+    The panels of one column stay together, and what is below all panels, such as a colorbar,
+    comes last. The result is None if there are at most two columns, or if the picture was not
+    made by `jpeg`.
     """
     layout = json.loads(picture.info.get("comment") or "null")
     if not layout or len(layout["cuts"]) <= 3:
@@ -114,11 +114,11 @@ def pictures_and_curve(
     images, titles
         As for `image_panels`.
     boxes : sequence of sequences of box
-        Those of each image; the first is solid, others are dashed.
+        The boxes of each image: the first is drawn solid, the others dashed.
     curve : tuple, optional
-        Title, last step, and values that are evenly spaced over the steps.
+        Its title, the last step, and values that are evenly spaced over the steps.
     note : str
-        The text.
+        The text below.
     """
     count = len(images) + (curve is not None)
     width = WIDTH / max(count, 3)
@@ -166,9 +166,9 @@ def image_panels(
     images : sequence of Tensor
         Each (3, H, W) or (1, H, W) in [0, 1]; values outside are clipped.
     titles : sequence of str
-        One an image, or none.
+        One per image, or none.
     columns : int, optional
-        How many in a row; all, unless given.
+        How many panels in a row (default: all).
     boxes : sequence of box or None
         A half-open box (x0, y0, x1, y1) to outline in each image, or none.
     """
@@ -196,9 +196,9 @@ def map_panels(
     Parameters
     ----------
     maps : sequence of Tensor
-        Each (H, W); without `signed` at least 0.
+        Each (H, W), at least 0 unless `signed`.
     titles : sequence of str
-        One a map, or none.
+        One per map, or none.
     unit : str
         What the colorbar measures.
     signed : bool
@@ -207,10 +207,10 @@ def map_panels(
         The percentile of all magnitudes at which the scale ends; below 100 the colorbar
         says so.
     relative : bool
-        Divide each map by its own such percentile, so that maps of different size can be
-        compared in shape; the colorbar says so.
+        Divide each map by its own percentile, so that maps of different magnitude can be
+        compared; the colorbar says so.
     columns : int, optional
-        How many in a row; all, unless given.
+        How many panels in a row (default: all).
 
     Raises
     ------
@@ -283,12 +283,12 @@ def lines(
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log: bool = False,
 ) -> Figure:
-    """Return a figure of labeled curves over one axis, told apart by dash as by color.
+    """Return a figure of labeled curves, which differ in dash pattern and in color.
 
     Parameters
     ----------
     x : sequence of float
-        Where the curves' values lie.
+        The horizontal positions of the curves' values.
     curves : dict
         Label to values.
     x_label, y_label : str
@@ -296,7 +296,7 @@ def lines(
     bands : dict, optional
         Label of a curve to its lower and upper limits, which are shaded.
     log : bool
-        A logarithmic vertical axis.
+        Make the vertical axis logarithmic.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.2), dpi=_DPI, layout="constrained")
     styles = ["-", "--", ":", "-."]
@@ -319,7 +319,7 @@ def band_lines(
     x_label: str,
     y_label: str,
 ) -> Figure:
-    """Return a figure of labeled curves, each in the band of its interval.
+    """Return a figure of labeled curves, each in a band of its intervals.
 
     Each point of a curve is (value, low, high), as `deepinside.measures` returns it.
     """

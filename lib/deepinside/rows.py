@@ -1,7 +1,7 @@
-"""Rows of a CSV file that a long run writes as it goes, and goes on with when started again.
+"""Rows of a CSV file that a long run writes as it goes, and continues when started again.
 
-A run that was killed may leave a last line that is torn. It is left out of what is read, and
-goes as the next run begins with `write_rows`.
+A run that was killed may leave an incomplete last line. `read_rows` skips it, and the next run
+removes it, as it begins with `write_rows`.
 """
 
 import csv
@@ -13,14 +13,14 @@ from typing import IO
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the whole rows of an earlier run; none if there is no file, or an empty one.
+    """Yield the complete rows of an earlier run; none if the file is missing or empty.
 
     Parameters
     ----------
     path : Path
         The file; it is not changed.
     columns : sequence of str
-        What its header has to begin with; further columns are read as well.
+        The columns that its header must begin with; further ones are read as well.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """
     expected = f"no file or one that begins with {','.join(columns)}"
     if path.exists() and not path.is_file():  # a device, say, which nothing may replace
-        raise ValueError(f"expected {expected}, got {path}, which is no file")
+        raise ValueError(f"expected {expected}, got {path}, which is not a file")
     if not path.exists() or not path.stat().st_size:
         return
     # names of files, which need not be Unicode, are among what was written
@@ -48,10 +48,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
 def write_rows(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]] = ()
 ) -> None:
-    """Replace a file by one with these rows, at once, so that no moment has neither.
+    """Replace a file by one with these rows, in one step, so that one of the two always exists.
 
-    The rows may be those that `read_rows` is still reading from the same file. What has no
-    column is left out, what is missing is empty.
+    The rows may be those that `read_rows` is still reading from the same file. Values without
+    a column are left out, and missing values are empty.
     """
     path = path.resolve()  # of a link, what it leads to is replaced
     beside = path.with_name(f"{path.name}.{token_hex(4)}.new")
@@ -70,9 +70,9 @@ def write_rows(
 def appending(
     path: Path, columns: Sequence[str]
 ) -> Iterator[Callable[[Mapping[str, object]], None]]:
-    """Give a function that appends a row to a file of `write_rows`, and has it written.
+    """Give a function that appends a row to a file of `write_rows` and flushes it.
 
-    Nothing of a row is kept back: if the process is killed, each row it gave is in the file.
+    If the process is killed, every row that it appended is in the file.
     """
     with _opened(path, "a") as file:
         writer = _writer(file, columns)
@@ -86,7 +86,7 @@ def appending(
 
 @contextmanager
 def claiming(path: Path) -> Iterator[None]:
-    """Keep other processes that claim the file of rows out, until the end or a kill.
+    """Claim a file of rows for this process, until the block or the process ends.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """SqueezeNet 1.1: a network of the paper's kind for photos, whose weights come with the package.
 
-Convolutions, ReLU and max-pooling with overlapping windows, as in the paper's network, and the
-accuracy of AlexNet with 1.2 million parameters (Iandola et al., 2016). Its head has no fully
-connected layer: a 1 x 1 convolution gives every position a score for each class, a ReLU cuts
-these at 0, and the class score is their mean. So photos of other sizes can be classified.
+Like the paper's network it has convolutions, ReLU and max-pooling; the windows of its pooling
+overlap. It reaches AlexNet's accuracy with 1.2 million parameters (Iandola et al., 2016). It has
+no fully connected layer: a 1 x 1 convolution gives every position a score for each class, a ReLU
+cuts these at 0, and the class score is their mean. So it can classify photos of other sizes.
 """
 
 from collections import OrderedDict
@@ -17,9 +17,9 @@ MEAN, STD = (122.679 / 255, 116.669 / 255, 104.006 / 255), (1 / 255,) * 3
 
 
 class Fire(nn.Module):
-    """A fire module: 1 x 1 convolutions to few channels, then two convolutions side by side.
+    """A fire module: a 1 x 1 convolution to few channels, then two convolutions side by side.
 
-    The outputs of these, of 1 x 1 and of 3 x 3 pixels, are joined.
+    These two have 1 x 1 and 3 x 3 pixels; their outputs are concatenated.
     """
 
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
@@ -40,10 +40,10 @@ class Fire(nn.Module):
 
 
 def squeezenet_layers() -> nn.Sequential:
-    """Return the layers of SqueezeNet 1.1 with fresh weights, named as by its authors.
+    """Return the layers of SqueezeNet 1.1 with fresh weights, under its authors' names.
 
     From normalized photos (N, 3, h, w), trained at 227 x 227, to scores of ImageNet's 1,000
-    classes. Of the layers that its authors list, dropout is left out, as nothing is trained.
+    classes. The authors' dropout is left out, as nothing is trained here.
     """
     return nn.Sequential(
         OrderedDict(

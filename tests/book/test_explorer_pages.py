@@ -265,7 +265,7 @@ def test_change_is_announced_politely_and_the_curve_is_described(visit, chapter)
 @pytest.mark.parametrize(("scheme", "size"), [("light", pages.DESKTOP), ("dark", pages.PHONE)])
 def test_axe_finds_nothing_serious_in_an_explorer(visit, chapter, scheme, size):
     seen = opened(visit, chapter, color_scheme=scheme, size=size)
-    seen.page.get_by_role("button", name="Keep beside").click()
+    seen.page.get_by_role("button", name="Keep to compare").click()
     assert seen.axe(".dx") == []
 
 
@@ -308,7 +308,7 @@ def test_pictures_and_each_control_are_seen_together_on_a_phone(visit, chapter):
 @each_explorer
 def test_what_is_kept_leaves_room_for_the_controls_on_a_phone(visit, chapter):
     page = opened(visit, chapter, size=pages.PHONE).page
-    page.get_by_role("button", name="Keep beside").click()
+    page.get_by_role("button", name="Keep to compare").click()
     page.locator(".dx-tools").evaluate("part => part.scrollIntoView({ block: 'end' })")
     view = page.locator(".dx-view")
     assert page.locator(".dx-kept .dx-stack").count() == page.locator(".dx-stack").count() / 2
@@ -322,7 +322,7 @@ def test_what_is_kept_leaves_room_for_the_controls_on_a_phone(visit, chapter):
 @each_explorer
 def test_what_is_kept_stands_beside_and_fits_a_window_with_the_controls(visit, chapter):
     page = opened(visit, chapter, size=pages.DESKTOP).page
-    page.get_by_role("button", name="Keep beside").click()
+    page.get_by_role("button", name="Keep to compare").click()
     shown, kept = page.locator(".dx-view > .dx-shown"), page.locator(".dx-kept")
     left, right = shown.bounding_box(), kept.bounding_box()
     assert left["x"] + left["width"] <= right["x"]

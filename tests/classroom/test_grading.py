@@ -469,7 +469,7 @@ def test_memory_size_of_files_and_changes_are_limited(
     assert row["remarks"] == "cell 3: MemoryError; cell 4: OSError" + refused
     assert row["points"] == "3"
     assert (tmp_path / "new").exists() != confines
-    assert ("no bubblewrap" in capsys.readouterr().err) != confines
+    assert ("bubblewrap (bwrap) does not work here" in capsys.readouterr().err) != confines
 
 
 @needs_bubblewrap

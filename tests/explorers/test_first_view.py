@@ -320,7 +320,7 @@ def test_what_an_address_names_that_is_not_there_is_told(opened):
     seen = opened()
     seen.go("near.html#tried?dim=0.3&photo=cat&color=red&over=17")
     assert seen.numbers() == ["0.25", "cat"]
-    assert seen.status() == "Not known here: dim 0.3, color red, over 17."
+    assert seen.status() == "Not recognized: dim 0.3, color red, over 17."
 
 
 def test_back_restores_what_was_set_before_a_link_within_the_page(opened):
@@ -410,7 +410,7 @@ def test_link_is_copied_and_leads_to_the_state(opened):
     assert copied.endswith("near.html#tried?photo=a+%22dog%22+%26+co&kind=plain&dim=1&over=15")
     assert seen.page.url == copied
     assert seen.page.evaluate("history.length") == history
-    assert seen.status() == "The link is copied."
+    assert seen.status() == "Link copied."
     other = opened()
     other.page.goto(copied)
     other.awake()
@@ -443,7 +443,7 @@ def test_reset_sets_everything_as_it_was(opened):
 
 
 AFTER_SETTINGS = "getComputedStyle(document.querySelector('.dx-settings'), '::after').content"
-SAYS_CONTROLS = '". On a screen, with JavaScript, controls here change this."'
+SAYS_CONTROLS = '". On a screen, with JavaScript, controls here change the pictures."'
 
 
 def test_without_scripts_there_are_pictures_numbers_and_settings_but_no_controls(opened):

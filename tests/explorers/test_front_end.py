@@ -200,7 +200,7 @@ def test_a_kernel_that_does_not_answer_is_told_and_the_nearest_state_shown(noteb
     assert status.get_attribute("role") == "alert"
     assert status.text_content() == (
         "Python does not answer. If it was restarted, run this cell again. "
-        "Shown is what was computed before: Brightness: 0.25; Kind: framed; Photo: none."
+        "What you see was computed before: Brightness: 0.25; Kind: framed; Photo: none."
     )
     assert notebook.numbers() == ["0.25", "framed"]
     assert not notebook.is_busy()
@@ -439,7 +439,7 @@ def test_two_settings_are_kept_side_by_side(gallery):
     notebook = gallery(controls=(SIZE, PHOTO))
     page = notebook.page
     page.get_by_label("Size", exact=True).press("ArrowRight")
-    button = page.get_by_role("button", name="Keep beside")
+    button = page.get_by_role("button", name="Keep to compare")
     button.click()
     page.get_by_label("Size", exact=True).press("End")
     kept = page.get_by_role("group", name="Kept: Size: 2; Photo: none")
@@ -449,7 +449,7 @@ def test_two_settings_are_kept_side_by_side(gallery):
     assert kept.locator("img").first.get_attribute("alt") == "Red and gray."
     assert kept.locator("svg[role=img]").count() == 1
     assert page.locator(".dx-view > .dx-numbers strong").all_text_contents() == ["4"]
-    page.get_by_role("button", name="Let go").click()
+    page.get_by_role("button", name="Stop comparing").click()
     assert not kept.count()
     assert button.is_visible()
 
@@ -478,7 +478,7 @@ def test_frames_are_played_from_first_to_last_with_the_curves_point(gallery):
     points = []
     for frame in range(5):
         assert film(page)[0] == frame
-        told = f"step {10 * frame} of 40" + "; numbers: at the end" * (frame < 4)
+        told = f"step {10 * frame} of 40" + "; the numbers are for the last one" * (frame < 4)
         assert page.locator(".dx-under").text_content() == told
         circle = page.locator(".dx-curve circle")
         points.append([float(circle.get_attribute(name)) for name in ("cx", "cy")])
@@ -512,7 +512,7 @@ def test_frames_are_stepped_for_a_reader_who_wants_no_motion(gallery):
         button.click()
         page.clock.run_for(1000)
         assert film(page)[0] == frame
-        told = f"step {10 * frame} of 40; numbers: at the end"
+        told = f"step {10 * frame} of 40; the numbers are for the last one"
         assert page.locator(".dx-heard").text_content() == told
 
 
@@ -577,7 +577,7 @@ def test_pictures_and_the_slider_that_is_moved_are_seen_together_on_a_phone(gall
     page = gallery(viewport={"width": 390, "height": 844}).page
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<div style=\"height: 2000px\">')")
     if kept:
-        page.get_by_role("button", name="Keep beside").click()
+        page.get_by_role("button", name="Keep to compare").click()
     for label in ("Size", "Map over the photo"):
         slider = page.get_by_label(label, exact=True)
         slider.evaluate("part => scrollTo(0, part.getBoundingClientRect().bottom + scrollY - 840)")

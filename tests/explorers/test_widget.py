@@ -169,7 +169,7 @@ def test_what_is_no_photo_is_answered_by_an_error(sent, photo):
     ask(explorer, {"photo": "none"}, photo=photo)
     (reply,) = sent
     assert reply["kind"] == "error"
-    assert ("at most 8,000,000 letters" in reply["message"]) == (len(photo) > 8_000_000)
+    assert ("at most 8,000,000 characters" in reply["message"]) == (len(photo) > 8_000_000)
 
 
 def test_typed_value_is_taken_where_a_control_is_free(sent):
@@ -205,7 +205,7 @@ def test_wrong_controls_raise_before_anything_is_computed(controls, named):
 
 
 def test_missing_answers_raise():
-    with pytest.raises(ValueError, match="expected 2 answers, one a state, got 0"):
+    with pytest.raises(ValueError, match="expected 2 answers, one per state, got 0"):
         Explorer("A test", [FILL], lambda states: [])
 
 

@@ -1,6 +1,6 @@
-"""Run a student's function safely, and say in words what kind of wrong its result is.
+"""Run a student's function safely, and say in words what is wrong with its result.
 
-A task of a student's notebook is one function that judges it, such as::
+Each task of a student's notebook has one function that judges it, such as::
 
     @task("saliency-map", points=1, praise="The largest magnitude of the channels.")
     def check_saliency_map(answer: Answer) -> Comparisons:
@@ -8,11 +8,11 @@ A task of a student's notebook is one function that judges it, such as::
         for network, image, c in scored_images():
             yield Compared("the map", answer(network, image, c), right, {hint: wrong, ...})
 
-It calls the answer on small networks and yields what came beside what is right and what
-the usual mistakes give; `task` makes of it the check that notebooks call, and `TASKS` of
+It calls the answer on small networks and yields each result beside the right one and those of
+the usual mistakes. `task` turns it into the check that notebooks call, and `TASKS` of
 `deepinside.classroom.checks` lists it. The answer may raise, return anything, or change
-settings: a failure becomes a hint, and the settings are put back. It has no time limit: in
-a notebook the learner interrupts it, marking limits the process.
+settings: a failure becomes a hint, and the settings are put back. It has no time limit: in a
+notebook the learner can interrupt it, and grading limits the process.
 """
 
 import copy
@@ -42,7 +42,7 @@ _COLORS = {"passed": "#2e9e4f", "hint": "#d98200", "not done yet": "#8a8a8a"}
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a check says of an answer.
+    """What a check says about an answer.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Result:
 
 
 class Hint(Exception):  # noqa: N818 - no error of the program, but what a judge has found
-    """What kind of wrong an answer is, in words for the student."""
+    """What is wrong with an answer, in words for the student."""
 
 
 class _NotDone(Exception):  # noqa: N818 - no error either
@@ -124,8 +124,8 @@ class Answer:
         for place, (before, after) in enumerate(zip(self._originals, self.given, strict=True)):
             if _changed(before, after):
                 raise Hint(
-                    f"It changes its argument `{self._parameter(place)}` in place, so the caller's "
-                    "own is no longer what it was. Work on a copy (`.clone()`, or "
+                    f"It changes its argument `{self._parameter(place)}` in place, which "
+                    "changes the caller's data as well. Work on a copy (`.clone()`, or "
                     "`copy.deepcopy` for a network) or make a new tensor (`a = a + b`, "
                     "not `a += b`)."
                 )
@@ -214,7 +214,7 @@ class Answer:
 
 
 class Compared(NamedTuple):
-    """A result beside what it should be, and what the usual mistakes give.
+    """A result, what it should be, and what the usual mistakes give.
 
     Attributes
     ----------
@@ -223,11 +223,11 @@ class Compared(NamedTuple):
     value : object
         What the answer returned: a tensor, an array, a number or a list of them.
     right : object
-        What it should be, in any of these forms.
+        What the result should be, in any of these forms.
     mistakes : mapping
-        Each hint to what one gets by that mistake; a list holds several results.
+        From each hint to the result of that mistake; a list holds several results.
     tolerance : float
-        The largest difference that counts as none, in parts of the largest right value.
+        The largest difference that is ignored, relative to the largest right value.
     """
 
     what: str
@@ -251,11 +251,11 @@ class Task(NamedTuple):
     answer : str
         The name of the function that the notebook binds.
     check : callable
-        From that function to a `Result`.
+        A function from the answer to a `Result`.
     points : int
         What a right answer is worth.
     judge : callable
-        What `check` is made of.
+        The function from which `check` is made.
     """
 
     name: str
@@ -269,7 +269,9 @@ _registered: list[Task] = []
 
 
 def task(name: str, *, points: int, praise: str) -> Callable[[Judge], Callable[[object], Result]]:
-    """Make of a judge, `check_` and the name of an answer, a check, and register its task.
+    """Return a decorator that makes a check of a judge, and registers its task.
+
+    The judge's name is ``check_`` and the name of the answer.
 
     Parameters
     ----------
@@ -278,7 +280,7 @@ def task(name: str, *, points: int, praise: str) -> Callable[[Judge], Callable[[
     points : int
         What a right answer is worth.
     praise : str
-        What the check says of a right answer.
+        What the check says about a right answer.
     """
 
     def register(judge: Judge) -> Callable[[object], Result]:
@@ -301,7 +303,7 @@ def tasks_of(module: str) -> tuple[Task, ...]:
 
 
 def judged(answer: str, function: object, judge: Judge, praise: str) -> Result:
-    """Return what a judge says of a student's function, whatever that function does.
+    """Return what a judge says about a student's function, whatever that function does.
 
     Parameters
     ----------
@@ -335,18 +337,18 @@ def judged(answer: str, function: object, judge: Judge, praise: str) -> Result:
 
 
 def compare(comparisons: Comparisons) -> None:
-    """Return nothing if all results are right, and raise the hint that fits them otherwise.
+    """Raise the hint that fits the results, or return nothing if all are right.
 
-    A mistake is named where it explains all that was returned, so one that shows only at a
-    special case is told from the others. Where it has no part in a comparison, the result
-    has to be right there.
+    A mistake is named only if it explains everything that was returned; this tells apart
+    mistakes that show only in a special case. In a comparison that does not list the mistake,
+    the result has to be right.
 
     Raises
     ------
     Hint
-        That of the first mistake that explains the results; if there is none, one that tells
-        expected and returned shape or value. One that making the comparisons raises is
-        passed on if all results before it are right.
+        That of the first mistake that explains the results; if there is none, one with the
+        expected and the returned shape or value. A hint raised while the comparisons are made
+        is passed on if all results before it are right.
     """
     read: list[tuple[Tensor, Tensor, Compared]] = []
     failure = None

@@ -1,7 +1,7 @@
-"""Tiny fixed networks in float64, on which the checks know the right result.
+"""Tiny fixed networks in float64, for which the checks know the right result.
 
-Each is drawn anew at every call, from a generator of its own, so that nothing that an
-answer does to one reaches the next.
+Each is drawn anew at every call, from a generator of its own, so that nothing an answer does to
+one affects the next.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Files of boxes as people have them: CSV, COCO and Pascal VOC, read record by record.
+"""Reading files of boxes record by record: CSV, COCO and Pascal VOC, as they come in practice.
 
-What a file says is checked here, where it is read. A record that cannot be trusted is its
-photo's problem, as what the photo holds is then not known; the others count.
+Each record is checked as it is read. One that cannot be trusted rules out its photo, as the
+photo's objects are then not known; the other photos count.
 """
 
 import json
@@ -31,7 +31,7 @@ _LONGEST = 4096
 
 @dataclass
 class Record:
-    """What is gathered of a photo until all of its file is read."""
+    """What is known of a photo until the whole file is read."""
 
     file: str
     size: tuple[int, int] | None = None

@@ -1,7 +1,7 @@
 """What is in the photos: labels and boxes, from Pascal VOC, COCO or CSV files.
 
-What a file says is checked where it is read. A record that cannot be trusted costs its photo,
-which then has a problem in place of boxes; only a file that holds none of this raises.
+Each record is checked as it is read. A photo with a record that cannot be trusted gets a problem
+in place of boxes; only a file that is of another kind raises an error.
 """
 
 import os
@@ -40,11 +40,11 @@ class Truth(NamedTuple):
     file : str
         The photo, below the folder of photos, with slashes.
     label, boxes : str, list of Box
-        What is in it; half-open, in pixels of a picture of `size`.
+        Of its objects; the boxes are half-open, in pixels of a picture of `size`.
     size : tuple of int, or None
         The (height, width) that the annotations state, if they do.
     problem : str
-        Why the photo cannot be measured, in one line; it has no boxes then.
+        Why the photo cannot be measured, in one line; it then has no boxes.
     """
 
     file: str
@@ -55,25 +55,25 @@ class Truth(NamedTuple):
 
 
 def read_truths(path: Path, folder: Path) -> list[Truth]:
-    """Return label and boxes of each photo, from VOC XML files, COCO JSON or CSV.
+    """Return the label and the boxes of each photo, from VOC XML files, COCO JSON or CSV.
 
-    Of several labels in one photo the one with the largest box is taken, with all boxes
-    of that label. Crowds of COCO, whose boxes bound no single object, are left out.
+    If a photo has several labels, that of its largest box is taken, with all boxes of that
+    label. COCO's crowds, whose boxes bound no single object, are left out.
 
     Parameters
     ----------
     path : Path
         A folder of Pascal VOC XML files, a COCO .json, or a .csv with the columns file, label,
-        x0, y0, x1, y1 and, optionally, width and height of the picture that these are of.
+        x0, y0, x1, y1 and, optionally, width and height of the picture that the box refers to.
     folder : Path
-        The photos. An XML file means the picture of its own name beside it, or at the same
-        place in `folder`, or anywhere there; else the picture that it names.
+        The photos. An XML file belongs to the picture of its own name beside it, else at the
+        same place in `folder`, else anywhere there; else to the picture that it names.
 
     Returns
     -------
     list of Truth
-        One for each photo, in the order of the files. What can be assigned to no photo is
-        there as well, with a problem, under a name that says where it stands.
+        One for each photo, in the order of the files. A record that belongs to no photo is
+        included, with a problem, under a name that says where the record is.
 
     Raises
     ------
@@ -96,8 +96,8 @@ def boxes_in_photo(truth: Truth, photo_size: tuple[int, int], orientation: int) 
     """Return a truth's boxes in pixels of the photo as `load_photo` shows it.
 
     The size that the annotations state tells which picture the boxes were drawn in: the photo
-    as it is seen, the one that the camera stored before its turn, or either of these at
-    another scale. If they state none, it is the photo as it is seen.
+    as it is seen, the picture as the camera stored it, or either of these at another scale.
+    Without a stated size, it is the photo as it is seen.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def boxes_in_photo(truth: Truth, photo_size: tuple[int, int], orientation: int) 
     ------
     ValueError
         If the stated size is not the photo's or does not tell how the boxes are turned, if a
-        box is more than a pixel outside (less is cut off), or if all are within 0 to 1 or
-        little more, as shares of the picture are.
+        box is more than a pixel outside (less is cut off), or if no corner is much above 1, so
+        that the boxes seem to be given as shares of the picture.
     """
     size, is_turned = truth.size or photo_size, False
     if truth.size and orientation != 1:

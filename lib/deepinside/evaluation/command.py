@@ -1,22 +1,23 @@
-"""Measure on a folder of photos with boxes how well objects are found.
+"""Measure how well objects are found in a folder of photos with boxes.
 
-The boxes are a folder of Pascal VOC XML files, a COCO JSON file, or a CSV file with the
-columns file, label, x0, y0, x1, y1: a row a box, half-open, in pixels of the photo as it is seen,
-or of a picture of the size that further columns width, height state. An XML file is of the
-picture beside it, or at the same place below PHOTOS, or else the only one of its name. A label
-is the name of a class, its index or its WordNet id, or is listed in --classes. Of a photo's
-labels that of the largest box is evaluated, for its class of the highest score.
+BOXES is a folder of Pascal VOC XML files, a COCO JSON file, or a CSV file with the columns
+file, label, x0, y0, x1, y1: one row per box, half-open, in pixels of the photo as it is seen, or
+of a picture whose size is given in further columns width, height. An XML file belongs to the
+picture beside it, or to the one at the same place below PHOTOS, or else to the only one of its
+name. A label is the name of a class, its index or its WordNet id, or is listed in --classes. If a
+photo has several labels, that of its largest box is evaluated; if that label stands for several
+classes, the one with the highest score.
 
-Measured are MaxBoxAccV2 and MaxBoxAcc (Choe et al., 2020), the share of boxes with an IoU of
-at least 0.5 with the class given, among the first class and the first five, and whether the
-map's maximum lies in the box, each with its 95 % interval. `compare-localization` tells what
-one file of results has on another.
+The measures are MaxBoxAccV2 and MaxBoxAcc (Choe et al., 2020); the share of boxes with an IoU of
+at least 0.5, for the given class and among the network's first and first five classes; and how
+often the map's maximum lies in a box. Each has a 95 % interval. `compare-localization` compares
+two files of results.
 
-The result is a CSV file with a row a photo, written as it goes: started again, the command
-goes on where it was interrupted, and measures again what has changed. A photo that cannot
-be read gets a row that says why, and is tried again the next time.
+The output is a CSV file with one row per photo, written as it goes: started again, the command
+continues where it was interrupted, and measures again what has changed. A photo that cannot be
+read gets a row that says why, and is tried again next time.
 
-Several processes split the photos, each with a GPU of its own if there are that many:
+Several processes share the photos, each with a GPU of its own if there are enough:
 
   torchrun --nproc-per-node 4 -m deepinside evaluate-localization PHOTOS --boxes BOXES
 """
@@ -40,19 +41,19 @@ from deepinside.rows import claiming
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the arguments of this command."""
     add = parser.add_argument
-    add("folder", type=Path, metavar="PHOTOS", help="the folder of the photos")
+    add("folder", type=Path, metavar="PHOTOS", help="the folder of photos")
     add("--boxes", type=Path, required=True, help="VOC folder, COCO .json or .csv")
     add("--output", type=Path, default=Path("localization.csv"), help="default: %(default)s")
-    add("--classes", type=Path, help="CSV: label,class_index, several rows a label")
+    add("--classes", type=Path, help="CSV with label,class_index; a label may have several rows")
     add("--network", default="efficientnet_lite0", help="default: %(default)s")
     add("--map", choices=MAPS, default="object_map", help="default: %(default)s")
-    add("--box", choices=BOXES, default="", help="from the map; unless given, the map's own")
-    add("--scales", type=float, nargs="+", default=SCALES, help="sizes, of the network's input")
+    add("--box", choices=BOXES, default="", help="read from the map (default: by the map)")
+    add("--scales", type=float, nargs="+", default=SCALES, help="in sizes of the network's input")
     add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
-    add("--workers", type=int, default=2, help="that read photos (default: %(default)s)")
-    add("--device", help="cuda or cpu; unless given, a GPU if there is one")
+    add("--workers", type=int, default=2, help="processes that read photos (default: %(default)s)")
+    add("--device", help="cuda or cpu (default: a GPU if there is one)")
     # what it asked for is always measured now
     add("--top5", action="store_true", help=argparse.SUPPRESS)
 

@@ -1,7 +1,8 @@
-"""Tell what one file of results has on another, photo by photo.
+"""Compare two files of results, photo by photo.
 
-Both are files that evaluate-localization wrote, of the same photos and boxes, with another
-map, network or rule. A difference can be relied on where its interval leaves out 0.
+Both were written by evaluate-localization for the same photos and boxes, but with another map,
+network or rule. Each difference has a 95 % interval: if it contains 0, these photos do not tell
+which of the two is better.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from deepinside.evaluation.summary import comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the arguments of this command."""
     parser.add_argument("results", type=Path, metavar="RESULTS", help="CSV file")
     parser.add_argument("baseline", type=Path, metavar="BASELINE", help="CSV file")
 

@@ -1,4 +1,4 @@
-"""Tables of CSV files as people have them: Excel's of any country, with damaged lines."""
+"""Reading CSV tables as they come in practice: from Excel in any country, with damaged lines."""
 
 import codecs
 import csv
@@ -25,18 +25,18 @@ def read_table(
 ) -> Iterator[Row]:
     """Yield the rows of a CSV file, with a value for each column, stripped; "" where none is.
 
-    Fields are separated by commas, semicolons, tabs, or what a first line `sep=` says; if not
-    by commas, decimals may have one. Lines without any value are left out.
+    Fields are separated by commas, semicolons, tabs, or what a first line `sep=` says; unless
+    commas separate them, numbers may have a decimal comma. Lines without values are left out.
 
     Parameters
     ----------
     path : Path
         The file, as `text_lines` reads it.
     texts, numbers : sequence of str
-        The columns that it has to have, whose names stand in any case and order. A number's
-        value is still text, but with a decimal point.
+        The columns that the file must have, in any case and order. A number's value is still
+        text, but with a decimal point.
     optional : sequence of str
-        The columns of numbers that it may have.
+        The columns of numbers that the file may have.
 
     Raises
     ------

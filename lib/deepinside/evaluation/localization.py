@@ -1,8 +1,8 @@
-"""Measures of localization on a folder of photos, a row of a CSV file each.
+"""Measures of localization on a folder of photos: a CSV file with one row per photo.
 
-Rows are written as they come, so that an interrupted run goes on where it was. Photos are
-read in batches and forgotten; names and boxes are held, about 1 kB a photo. A row has a key
-of all that determines it: where boxes, classes or the photo itself have changed, it is
+Rows are written as they come, so that an interrupted run continues where it stopped. Only names
+and boxes stay in memory, about 1 kB a photo; the photos are read in batches. A row has a key made
+of everything that determines it: if boxes, classes or the photo itself change, the photo is
 measured again.
 """
 
@@ -53,8 +53,8 @@ _PIXELS = 4_000_000
 class Method:
     """A way to find objects: a network, its map, and how a box is read from it.
 
-    `map` is a name of ``methods.MAPS``, `box` of ``methods.BOXES``, by default the map's own; the
-    scales are those of the object map.
+    `map` is a name in ``methods.MAPS`` and `box` one in ``methods.BOXES`` (by default the one that
+    suits the map); `scales` matter only to the object map.
     """
 
     network: Network
@@ -63,14 +63,14 @@ class Method:
     scales: Sequence[float] = SCALES
 
     def check(self) -> None:
-        """Raise a ValueError if a scale is none, or the network does not allow the map."""
+        """Raise a ValueError if a scale is not above 0, or the network does not allow the map."""
         if not all(scale > 0 and math.isfinite(scale) for scale in self.scales):
             raise ValueError(f"expected scales above 0, got {self.scales}")
         self.maps([torch.full((3, *self.network.input_size), 0.5)], [0])
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a row tells of it."""
+        """The columns by which a row names the method."""
         box = self.box or ("graph_cut" if self.map in CUT_BY_COLOR else "otsu")
         scales = self.scales if self.map == "object_map" else ()
         return {
@@ -81,7 +81,7 @@ class Method:
         }
 
     def maps(self, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-        """Return a map a photo, (N, h, w), on the CPU."""
+        """Return a map for each photo, (N, h, w), on the CPU."""
         if self.map == "object_map":
             found = object_maps(self.network, photos, classes, scales=self.scales)
         else:
@@ -105,7 +105,7 @@ class Record(NamedTuple):
 def records(
     folder: Path, truths: Iterable[Truth], method: Method, classes: Classes | None = None
 ) -> list[Record]:
-    """Return a record for each photo; of a label's classes the highest is the one looked for.
+    """Return a record for each photo, with the classes that its label stands for.
 
     Raises
     ------
@@ -156,17 +156,17 @@ def evaluate(
 ) -> int:
     """Append a row to `output` for each photo that has none, and return how many were added.
 
-    A row that tells of an error is no result: its photo is tried again.
+    A row that reports an error does not count: its photo is tried again.
 
     Parameters
     ----------
     wanted, output, method : sequence of Record, Path, Method
-        The photos, the CSV file, and what is measured. With several ranks each writes a
-        file of its own beside it, which `merge` puts together.
+        The photos, the CSV file, and what is measured. With several ranks, each writes a file
+        of its own beside the CSV file, and `merge` joins them.
     batch_size, workers : int
         Photos at once, and processes that read them.
     rank, ranks : int
-        Which part of the photos this process takes, of how many.
+        Which part of the photos this process takes, and how many parts there are.
 
     Raises
     ------
@@ -223,9 +223,9 @@ def parts_of(output: Path) -> list[Path]:
 
 
 def merge(output: Path, wanted: Sequence[Record], settings: Mapping[str, str]) -> None:
-    """Put what the ranks wrote into `output`, a row a photo in the order of `wanted`.
+    """Put the rows of all ranks into `output`, one per photo, in the order of `wanted`.
 
-    Results of other photos, boxes or classes are kept in a file beside it, ``.old``, and come
+    Results of other photos, boxes or classes are kept in a file ``.old`` beside it, and come
     back if they are wanted again.
     """
     parts, beside = parts_of(output), output.with_name(f"{output.name}.old")
@@ -346,16 +346,16 @@ def _of_map(photo: _Photo, saliency: Tensor, image: Tensor, method: Method) -> d
 
 
 def results(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the rows of a file of results; in one that was changed by hand that is its error.
+    """Yield the rows of a file of results; a row that was changed by hand gets an error.
 
-    A spreadsheet, for instance, rounds what it takes for a long number.
+    A spreadsheet, for instance, rounds what it takes to be a long number.
     """
     for row in read_rows(path, COLUMNS):
         is_result = _MAX_BOX.fullmatch(row["max_box"]) and all(
             row[hit] in ("0", "1") for hit in HITS
         )
         if not row["error"] and not is_result:
-            row["error"] = "expected a row as it was written, got another"
+            row["error"] = "expected the row as it was written, got an altered one"
         yield row
 
 

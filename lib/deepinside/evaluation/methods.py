@@ -1,7 +1,7 @@
-"""What is measured: maps for a class of whole photos, and ways from a map to a box.
+"""What is measured: maps of whole photos for a class, and boxes read from a map.
 
-A map is of the photo squashed to the network's input, (h, w), at least 0; a box is half-open,
-in pixels of the map.
+A map (h, w), at least 0, is that of the photo squashed to the network's input; a box is
+half-open, in pixels of the map.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ CENTER_DEVIATION = 0.25
 
 
 def gradient_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return saliency maps by one pass. Paper §3.1."""
+    """Return saliency maps of the whole photos, from one pass. Paper §3.1."""
     return saliency_map(network, _images(network, photos), classes)
 
 
 def ten_crop_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return saliency averaged over ten crops and reflections, as the paper's localization."""
+    """Return saliency averaged over ten crops, mirror images included, as in the paper's §3.2."""
     maps = [
         ten_crop_saliency(network, photo.to(network.normalization.mean), target)
         for photo, target in zip(photos, classes, strict=True)
@@ -40,7 +40,7 @@ def ten_crop_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[
 
 
 def smooth_grad_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return SmoothGrad's maps, of 32 copies with the same noise for every photo."""
+    """Return SmoothGrad maps over 32 noisy copies, with the same noise for every photo."""
     maps = [
         smooth_grad(network, image[None], target, generator=torch.Generator().manual_seed(0))
         for image, target in zip(_images(network, photos), classes, strict=True)
@@ -49,7 +49,7 @@ def smooth_grad_maps(network: Network, photos: Sequence[Tensor], classes: Sequen
 
 
 def cam_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return class activation maps, from 0 at their lowest."""
+    """Return class activation maps, shifted so that their lowest value is 0."""
     maps = _sized(class_activation_map(network, _images(network, photos), classes), network)
     return maps - maps.amin((1, 2), keepdim=True)
 
@@ -62,14 +62,14 @@ def grad_cam_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[
 def integrated_gradients_maps(
     network: Network, photos: Sequence[Tensor], classes: Sequence[int]
 ) -> Tensor:
-    """Return integrated gradients from black, as saliency maps are read."""
+    """Return the channels' largest magnitude of integrated gradients from black."""
     images = _images(network, photos)
     black = torch.zeros_like(images)
     return integrated_gradients(network, images, classes, baseline=black).abs().amax(1)
 
 
 def occlusion_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return occlusion maps, from 0 at their lowest, of gray squares that overlap by half."""
+    """Return occlusion maps of half-overlapping gray squares, shifted to a lowest value of 0."""
     images, patch = _images(network, photos), min(network.input_size) // 4
     gray = torch.full_like(images, 0.5)
     maps = occlusion(network, images, classes, replacement=gray, patch=patch, stride=patch // 2)
@@ -77,7 +77,7 @@ def occlusion_maps(network: Network, photos: Sequence[Tensor], classes: Sequence
 
 
 def center_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return a Gaussian around the middle, which knows nothing of the photo."""
+    """Return a Gaussian around the middle, the same for every photo: a control."""
     y, x = (torch.arange(side) + 0.5 - side / 2 for side in network.input_size)
     height, width = network.input_size
     exponent = (y[:, None] / height).square() + (x / width).square()
@@ -85,9 +85,9 @@ def center_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[in
 
 
 def whole_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-    """Return the whole picture: 1 but in a corner, so that it is no flat map.
+    """Return a map whose box is the whole picture: a control.
 
-    Its highest value, to which it points, is in the middle.
+    It is 1 except in one corner, as a flat map finds nothing, and points to the middle.
     """
     height, width = network.input_size
     whole = torch.ones(height, width)
@@ -110,12 +110,12 @@ MAPS: dict[str, Maps] = {
 
 
 def otsu_box(saliency: Tensor, image: Tensor) -> Box:
-    """Return the box of `find_object`: Otsu's threshold, the component of most saliency."""
+    """Return the box of `find_object`: Otsu's threshold, the component with the most saliency."""
     return threshold_localization(saliency, by_saliency=True).box
 
 
 def graph_cut_box(saliency: Tensor, image: Tensor) -> Box:
-    """Return the box of the paper's GraphCut, of the photo squashed to the map's size."""
+    """Return the box of the paper's GraphCut, in the photo squashed to the map's size."""
     return graph_cut_localization(image, saliency).box
 
 

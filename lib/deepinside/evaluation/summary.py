@@ -43,7 +43,7 @@ def summary(output: Path) -> str:
 
 
 def comparison(output: Path, baseline: Path) -> str:
-    """Return how much better a file of results is than another, photo by photo, in points.
+    """Return by how many points a file of results is better than another, photo by photo.
 
     Raises
     ------

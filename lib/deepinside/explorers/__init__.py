@@ -1,8 +1,8 @@
-"""The explorers of the pages, and what they are made of.
+"""The explorers on the book's pages, and what they are made of.
 
-Each function here returns the widget that one page shows, with the answers to its grid
-computed. What it shows is computed by the same helpers as the rest of the chapter. Another
-explorer is a list of `Control` and a function from their values to an `Answer`.
+Each function here returns the widget of one page, with its grid of answers already computed by
+the same functions that the chapter uses. To make another explorer, write a list of `Control` and
+a function from their values to an `Answer`.
 """
 
 from deepinside.explorers.class_model import class_model_explorer

@@ -20,12 +20,12 @@ _OVER = {
 
 
 def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
-    """Return the first state of an explorer as HTML, before which ``widget.css`` has to stand.
+    """Return the first state of an explorer as HTML, which needs ``widget.css`` before it.
 
     Parameters
     ----------
     spec, grid : dict
-        The traits of an `Explorer` by these names.
+        The traits of these names of an `Explorer`.
     """
     controls = spec["controls"]
     places = {control["name"]: control["start"] for control in controls}
@@ -68,7 +68,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         _tag(
             "div",
             _button("play", "Play", hidden=still),
-            _button("keep", "Keep beside"),
+            _button("keep", "Keep to compare"),
             _button("reset", "Reset"),
             _button("link", "Copy link"),
             name="tools",

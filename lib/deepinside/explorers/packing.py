@@ -1,7 +1,7 @@
-"""What an explorer answers, and how answers are packed for a page.
+"""An explorer's answers, and how they are packed for a page.
 
-A page holds hundreds of answers, in which most pictures and texts come more than once. So
-each is kept once, in a table, and an answer says where in the tables its parts are.
+A page holds hundreds of answers, which share most of their pictures and texts. Each of these is
+therefore stored once, in a table, and an answer holds the places of its parts in the tables.
 """
 
 import base64
@@ -33,20 +33,20 @@ class Panel(NamedTuple):
     Attributes
     ----------
     title, alt : str
-        What it is, and what one sees in it.
+        What the picture is, and what can be seen in it.
     image : Tensor
         (3, H, W) or (1, H, W) in [0, 1].
     mask : Tensor, optional
-        (H, W), bool; what is not in it is shown darkened.
+        (H, W), bool; pixels outside the mask are darkened.
     boxes : dict
         Label to half-open box (x0, y0, x1, y1) in pixels of the image.
     scale : tuple of str, optional
         A color map of `plots.COLORS` and what its two ends mean.
     grainy : bool
-        The picture is one of many of its kind and may be made smaller on a page.
+        Whether the picture, one of many like it, may be made smaller on a page.
     aspect : tuple of int, optional
-        (height, width): the shape in which it is shown, if that is not its own. A squashed
-        photo is so shown as it was; its mask and its boxes go with it.
+        (height, width): the shape in which the picture is shown, if that is not its own. It
+        gives a squashed photo its shape back, together with its mask and boxes.
     frames : int
         How many pictures of one size the image holds side by side, from first to last. The
         last one is shown, and the page plays them.
@@ -80,7 +80,7 @@ class Answer(NamedTuple):
 
 
 def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False, signed: bool = False) -> Panel:
-    """Return the panel of a map (H, W), of 0 or more unless it is signed, with its scale."""
+    """Return the panel of a map (H, W), at least 0 unless it is signed, with its scale."""
     colors = plots.colored(saliency, signed=signed, percentile=_END)
     end = f"{_END}th percentile"
     scale = ("RdBu_r", "against", f"for, {end}") if signed else ("magma", "0", end)
@@ -88,7 +88,7 @@ def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False, signed: bool 
 
 
 class Packing:
-    """Answers as they are sent: each picture and each text once, and their places elsewhere.
+    """Answers as they are sent: each picture and text once, and then only its place.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Packing:
 
 
 def still(answer: Answer) -> plots.Figure:
-    """Return an answer as a figure: what stands where no explorer can be shown."""
+    """Return an answer as a figure, for where no explorer can be shown."""
     drawn = [_drawn(panel) for panel in answer.panels]
     numbers = "    ".join(f"{name}: {value}" for name, value in answer.numbers.items())
     return plots.pictures_and_curve(

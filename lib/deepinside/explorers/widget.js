@@ -259,7 +259,7 @@ function skeleton({ title, controls }, hasMap, page, prefix) {
   const menus = controls.filter(({ kind }) => kind !== "slider");
   const dependent = controls.filter(({ kind, needs }) => kind === "slider" && needs.length);
   const ordered = [...controls.filter(slides), ...(hasMap ? [OVER] : []), ...menus, ...dependent];
-  const tools = [button("play", "Play"), button("keep", "Keep beside"), button("reset", "Reset")];
+  const tools = [button("play", "Play"), button("keep", "Keep to compare"), button("reset", "Reset")];
   if (page) tools.push(button("link", "Copy link"));
   return element(
     "div",
@@ -379,7 +379,7 @@ function render({ model, el, page }) {
     const place = curve
       ? `step ${Math.round(share * answer.curve.steps)} of ${answer.curve.steps}`
       : `picture ${frame + 1} of ${frames()}`;
-    under.textContent = share < 1 ? `${place}; numbers: at the end` : place;
+    under.textContent = share < 1 ? `${place}; the numbers are for the last one` : place;
   }
 
   function stop() {
@@ -399,7 +399,7 @@ function render({ model, el, page }) {
   // the present answer stays, with its settings, while the controls go on
   function keep() {
     const old = part("kept");
-    part("keep").textContent = old ? "Keep beside" : "Let go";
+    part("keep").textContent = old ? "Keep to compare" : "Stop comparing";
     if (old) return old.remove();
     kept = present;
     const copies = [shown, curve?.figure, numbers].filter(Boolean).map((copied) => copied.cloneNode(true));
@@ -427,7 +427,7 @@ function render({ model, el, page }) {
   }
 
   const idle = () =>
-    say(alive ? "Python is connected: any value between, and what you type or load, is computed." : "");
+    say(alive ? "Python is connected: it answers for values in between, and for what you type or load." : "");
 
   function update() {
     for (const control of controls) {
@@ -472,7 +472,7 @@ function render({ model, el, page }) {
     const nearest = (control) => Math.round(inUse(control));
     const key = controls.map(nearest).join(",");
     show(grid.answers[key], grid, (control) => String(control.values[nearest(control)]));
-    const near = `Shown is what was computed before: ${settings.textContent}.`;
+    const near = `What you see was computed before: ${settings.textContent}.`;
     say(`Python does not answer. If it was restarted, run this cell again. ${near}`, { error: true });
   }
 
@@ -511,7 +511,7 @@ function render({ model, el, page }) {
           try {
             takeOwn(control, `your photo (${file?.name})`, file && (await readPhoto(file)));
           } catch {
-            say(`Expected a picture that this browser can read, got ${file.name}.`, { error: true });
+            say(`This browser cannot read ${file.name} as a picture.`, { error: true });
           }
         });
         holder.append(element("label", { htmlFor: id }, "or your own photo"), field);
@@ -555,7 +555,7 @@ function render({ model, el, page }) {
     }
     update();
     if (strange.size) {
-      say(`Not known here: ${[...strange].map((pair) => pair.join(" ")).join(", ")}.`, { error: true });
+      say(`Not recognized: ${[...strange].map((pair) => pair.join(" ")).join(", ")}.`, { error: true });
     }
   }
 
@@ -563,7 +563,7 @@ function render({ model, el, page }) {
     const address = page.link(current());
     try {
       await navigator.clipboard.writeText(address);
-      say("The link is copied.");
+      say("Link copied.");
     } catch {
       part("address")?.remove();
       const label = "Link to this state";

@@ -1,12 +1,12 @@
-"""The explorer: one widget that answers from a grid, and beyond it where a kernel runs.
+"""The explorer: a widget that answers from a grid, and beyond the grid where a kernel runs.
 
 An explorer is a list of controls and a function from their values to an answer: pictures, numbers,
 perhaps a curve. The answers to all combinations are computed when it is made and travel
-with the page, so that a reader without Python moves the controls all the same. With a
-kernel the same function is asked for values in between, and for the reader's own photo.
+with the page, so that a reader without Python can move the controls, too. With a kernel, the
+same function is asked for values in between, and for the reader's own photo.
 
-``widget.js`` shows both, and asks one question at a time: a slider that is drawn along would
-otherwise leave the kernel a queue. The module works with ipywidgets from 7.7.1 and anywidget
+``widget.js`` shows both, and asks one question at a time: otherwise a slider being dragged
+would fill the kernel's queue. The module works with ipywidgets from 7.7.1 and anywidget
 from 0.9.
 """
 
@@ -47,13 +47,13 @@ class Control(NamedTuple):
     kind : str
         "slider", "list", or "photo": a list, and with a kernel the reader's own file.
     start : value, optional
-        The value at first; the first one, unless given.
+        The initial value (default: the first one).
     log : bool
-        Between two values of a slider the logarithm is even.
+        Make a slider logarithmic between two of its values.
     needs : tuple of str, optional
-        (name, value) of another control, without which this one has no part.
+        (name, value) of another control: without that value, this one is switched off.
     free : str
-        With a kernel, the label of a field in which anything else may be typed.
+        The label of a field in which, with a kernel, any other value may be typed.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Control(NamedTuple):
 
     @property
     def first(self) -> int:
-        """The place of the value at first."""
+        """The index of the initial value."""
         return 0 if self.start is None else self.values.index(self.start)
 
 
@@ -77,20 +77,20 @@ class Explorer(anywidget.AnyWidget):
     Parameters
     ----------
     title : str
-        The accessible name of the whole.
+        The accessible name of the explorer.
     controls : sequence of Control
-        In the order in which they stand.
+        The controls, in the order in which a state lists them.
     answers : callable
-        From a list of states, each a dict of the controls' values, to as many `Answer`.
-        It is called with the whole grid at once when the explorer is made, and with one
-        state whenever a reader with a kernel asks for more. A photo of the reader's is a
-        tensor (3, H, W) in place of a name.
+        A function that takes a list of states, each a dict of the controls' values, and returns
+        an `Answer` for each. It is called with the whole grid when the explorer is made, and
+        with one state whenever a reader with a kernel asks for more. The reader's own photo is
+        a tensor (3, H, W) in place of a name.
 
     Raises
     ------
     ValueError
-        If two controls have one name, one has no values or an unknown kind, or `answers`
-        does not return one answer a state.
+        If two controls have the same name, one has no values or an unknown kind, or `answers`
+        does not return one answer per state.
     """
 
     spec = traitlets.Dict().tag(sync=True)
@@ -111,7 +111,7 @@ class Explorer(anywidget.AnyWidget):
         states = {self._key(state): state for state in self._states()}
         found = list(answers(list(states.values())))
         if len(found) != len(states):
-            raise ValueError(f"expected {len(states)} answers, one a state, got {len(found)}")
+            raise ValueError(f"expected {len(states)} answers, one per state, got {len(found)}")
         by_key = dict(zip(states, found, strict=True))
         first = {control.name: control.values[control.first] for control in controls}
         self._start = by_key[self._key(self._canonical(first))]
@@ -250,6 +250,6 @@ def _decoded(photo: str) -> Tensor:
     _, _, encoded = photo.partition(",")
     if len(encoded) > _MAX_UPLOAD:
         raise ValueError(
-            f"expected a photo of at most {_MAX_UPLOAD:,} letters, got {len(encoded):,}"
+            f"expected a photo of at most {_MAX_UPLOAD:,} characters, got {len(encoded):,}"
         )
     return images.load_photo(base64.b64decode(encoded))

@@ -1,1 +1,1 @@
-"""Making a frozen network faster, its function unchanged. No chapter imports it."""
+"""Making a frozen network faster without changing its function. No chapter imports it."""

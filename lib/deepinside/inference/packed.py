@@ -1,9 +1,9 @@
 """Pointwise convolutions whose weights are laid out once for the processor's vector units.
 
 oneDNN, which computes torch's convolutions on a CPU, rearranges the weights at each call
-and, for a single image on one thread, is not even asked. A frozen network's weights stay as
+and is not even used for a single image on one thread. A frozen network's weights stay as
 they are, so they are rearranged once: for the forward pass, and transposed for the backward.
-The operators for it are torch's own, but private: where a call of one fails, the convolution
+Torch has operators for this, but they are private: where a call of one fails, the convolution
 is computed as any other.
 """
 
@@ -21,7 +21,7 @@ _POINTWISE = ([0, 0], [1, 1], [1, 1], 1)
 class PackedConv2d(nn.Conv2d):
     """A frozen 1 x 1 convolution; the same function as the `nn.Conv2d` it was made from.
 
-    Where packed weights do not serve (another device or type, weights that require a
+    Where packed weights cannot be used (another device or type, weights that require a
     gradient, tracing) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
     through ``.data``: at each call they are compared with those that were packed.
     """
@@ -51,7 +51,7 @@ def pack_pointwise(network: nn.Module) -> int:
     Returns
     -------
     int
-        How many convolutions were turned.
+        How many convolutions were replaced.
     """
     found = [module for module in network.modules() if _is_pointwise(module)]
     for module in found:

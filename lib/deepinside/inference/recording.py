@@ -12,9 +12,9 @@ from torch.fx.proxy import GraphAppendingTracer
 def recorded_calls(network: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> fx.Graph:
     """Return the calls of leaves and functions from the images to the scores, as a graph.
 
-    The network is used up: its leaves record that they are called, and compute nothing. By
-    `torch.fx.Tracer` it would be spared, but while that traces, modules are recorded in
-    all threads.
+    The network cannot be used afterwards: its leaves only record that they are called, and
+    compute nothing. `torch.fx.Tracer` would leave it intact, but while that traces, it records
+    modules in all threads.
 
     Raises
     ------

@@ -305,7 +305,10 @@ WRONG = {
             "The sign is wrong: the value",
         ),
         (slope_of(lambda ahead, here, behind, h: ahead - behind), "The difference of the two"),
-        (lambda f, image, d, h: central(f, image, d / d.norm(), h), "The direction was brought to"),
+        (
+            lambda f, image, d, h: central(f, image, d / d.norm(), h),
+            "The direction was normalized to",
+        ),
         (exact, "This is the exact derivative:"),
     ],
     checks.check_ten_crop_scores: [

@@ -1,9 +1,9 @@
-"""The checks of the students' notebooks, one function a task, and the list of all tasks.
+"""The checks of the students' notebooks, one function per task, and the list of all tasks.
 
 ``checks.check_saliency_map(saliency_map)`` runs a student's function on small networks
-whose results are known, and returns a `Result` that a notebook shows: passed, a hint of
-what kind of wrong the answer is, or not done yet. A check is defined in the module of its
-chapter, and named nowhere else.
+whose results are known, and returns a `Result` that a notebook shows: passed, a hint about
+what is wrong with the answer, or not done yet. A check is defined in the module of its chapter,
+and named nowhere else.
 """
 
 from deepinside.classroom.answers import Result, Task, tasks_of

@@ -53,7 +53,7 @@ def check_filter_signal(answer: Answer) -> Comparisons:
             "expect all of them.": [a[:, c], a[:, c : c + 1]],
             "The filter has 1 in place of its activations: the DeconvNet starts from what the "
             "filter put out.": [mask, mask * (a > 0)],
-            "Every filter has these activations: all others are to be 0.": (
+            "Every filter has these activations: all others have to be 0.": (
                 a[:, c : c + 1].expand_as(a)
             ),
             "Only the filter's largest activation is kept: the task wants all of them.": (
@@ -169,7 +169,7 @@ def _agreement(x: Tensor, signal: Tensor) -> Tensor:
 @task(
     "deconvnet-convolution",
     points=2,
-    praise="The kernel, turned by half a turn, on a bordered signal.",
+    praise="The kernel, rotated by 180°, on a signal with a border of zeros.",
 )
 def check_convolution_backward(answer: Answer) -> Comparisons:
     """Check ``convolution_backward(signal, kernel)``. Paper §4.
@@ -195,16 +195,16 @@ def _compared_convolution(answer: Answer, signal: Tensor, k: Tensor) -> Compared
     rows, columns = k.shape[2] - 1, k.shape[3] - 1
     more = rows - columns
     mistakes = {
-        "The kernel lies the wrong way round. It is to be turned by half a turn: `conv2d` wants it "
+        "The kernel lies the wrong way round. It has to be rotated by 180°: `conv2d` wants it "
         "flipped along rows and columns, `conv_transpose2d` flips it by itself.": [
             back_flipped,
             back_exchanged_flipped,
         ],
-        "The kernel is flipped along one axis only: half a turn flips rows and columns.": [
+        "The kernel is flipped along one axis only: a rotation by 180° flips rows and columns.": [
             _convolution_backward(signal, k.flip(2)),
             _convolution_backward(signal, k.flip(3)),
         ],
-        "Rows and columns of the kernel are swapped: half a turn is a flip along both, no "
+        "Rows and columns of the kernel are swapped: a rotation by 180° flips both and is no "
         "transpose.": [
             _convolution_backward(signal, k.mT),
             _convolution_backward(signal, k.mT.flip(2, 3)),

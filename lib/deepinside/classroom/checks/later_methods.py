@@ -54,7 +54,7 @@ def check_class_activation_map(answer: Answer) -> Comparisons:
         on_columns = (row * activation).sum(0) if shape[0] == shape[2] else right
         mistakes = {
             _SOFTMAX: [_weighed(activation, weights.softmax(axis)[c]) for axis in (0, 1)],
-            "Soft-max was taken of the maps: they are to be in logits, as the class score.": [
+            "Soft-max was taken of the maps: they have to be in logits, like the class score.": [
                 maps.softmax(0)[c],
                 right.flatten().softmax(0).view_as(right),
             ],

@@ -246,7 +246,7 @@ def _check_drawn(name: str, old: Tensor, new: Tensor, same: Tensor, other: Tenso
             "them. Draw them at random."
         )
     if torch.equal(new.flatten().sort().values, old.flatten().sort().values):
-        raise Hint("These are the old weights in another order. They are to be drawn anew.")
+        raise Hint("These are the old weights in another order. Draw new ones.")
     if torch.corrcoef(torch.stack([new.flatten(), old.flatten()]))[0, 1].abs() > 0.3:
         raise Hint(
             "The new weights resemble the old ones: was noise added to them? The layer has to "

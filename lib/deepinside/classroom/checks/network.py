@@ -100,7 +100,7 @@ def check_class_probabilities(answer: Answer) -> Comparisons:
             "classes.": scores.softmax(0),
             "The sum runs over the whole batch: every image has a sum of its own.": powers
             / powers.sum(),
-            "The scores themselves are shared out: take their exponentials first.": (
+            "The scores themselves were divided by their sum: take their exponentials first.": (
                 scores / scores.sum(1, keepdim=True)
             ),
             "These are the exponentials: divide by their sum.": [
@@ -196,7 +196,7 @@ def check_directional_derivative(answer: Answer) -> Comparisons:
                 ahead - behind,
                 (ahead - behind) / 2,
             ],
-            "The direction was brought to length 1: use it as it is.": (
+            "The direction was normalized to length 1: use it as it is.": (
                 (cubic(image + h * unit) - cubic(image - h * unit)) / (2 * h)
             ),
             "This is the exact derivative: the task is to measure it with two values.": (

@@ -1,12 +1,12 @@
 """Grade a folder of students' notebooks.
 
-Notebooks may lie in folders, in any layout. Each runs in a kernel of its own, under limits of
-time and memory. Where bubblewrap (bwrap) is installed and allowed, there is no network, and
-a scratch folder is all that a notebook can change. Points come from the checks of this
-installation, run on the functions that a notebook binds, whatever its own cells say.
+Notebooks may lie in subfolders, in any layout. Each runs in a kernel of its own, with limits on
+time and memory. Where bubblewrap (bwrap) is installed and allowed, a notebook has no network and
+can change files only in a scratch folder. Points come from the checks of this installation, run
+on the functions that a notebook defines, whatever its own cells say.
 
-The result is a CSV file with a row a notebook and a column a task, written as it goes:
-started again, the command goes on with what is new or changed. The exit status is 0 when
+The output is a CSV file with one row per notebook and one column per task, written as it goes:
+started again, the command continues with what is new or changed. The exit status is 0 when
 every notebook has its row (the remarks say which are broken), 1 if kernels cannot be
 started here, 2 if there is no notebook or the call is wrong, 130 if it was interrupted.
 """
@@ -51,9 +51,9 @@ def grade_all(
     tasks : str
         The module that has TASKS.
     limits : Limits
-        Of each notebook.
+        Those of each notebook.
     jobs : int
-        Notebooks at once.
+        How many notebooks run at once.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def grade_all(
         write_rows(output, columns, rows)
         _say(f"{len(submissions)} notebooks, {len(done)} of them graded before")
         if not can_confine():
-            _say("no bubblewrap (bwrap) here that works: notebooks could change files and use the "
-                 "network, only their time and memory are limited")  # fmt: skip
+            _say("bubblewrap (bwrap) does not work here: notebooks can change files and use the "
+                 "network; only their time and memory are limited")  # fmt: skip
         with (
             appending(output, columns) as append,
             tqdm(total=len(waiting), unit="notebook", file=sys.stderr) as bar,
@@ -122,16 +122,16 @@ def summary(rows: Sequence[Mapping[str, str]], tasks: Tasks) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     add = parser.add_argument
-    add("folder", type=Path, metavar="SUBMISSIONS", help="the folder of the notebooks")
+    add("folder", type=Path, metavar="SUBMISSIONS", help="the folder of notebooks")
     add("--output", type=Path, default=Path("grades.csv"), help="default: %(default)s")
     add("--jobs", type=int, default=_processors(), help="notebooks at once (default: %(default)s)")
-    cell = "limit of a cell (default: %(default)g)"
+    cell = "seconds allowed per cell (default: %(default)g)"
     add("--cell-seconds", type=float, default=LIMITS.cell, metavar="S", help=cell)
-    whole = "limit of a notebook (default: %(default)g)"
+    whole = "seconds allowed per notebook (default: %(default)g)"
     add("--seconds", type=float, default=LIMITS.notebook, metavar="S", help=whole)
-    memory = "limit of a notebook (default: %(default)g)"
+    memory = "memory allowed per notebook (default: %(default)g)"
     add("--memory", type=float, default=LIMITS.memory / 2**30, metavar="GB", help=memory)
-    add("--tasks", default=TASKS, metavar="MODULE", help="which has TASKS, for tasks of your own")
+    add("--tasks", default=TASKS, metavar="MODULE", help="has TASKS, for tasks of your own")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
             options.folder, options.output, tasks=options.tasks, limits=limits, jobs=options.jobs
         )
     except RuntimeError as error:
-        _say(f"{error}\n{options.output} has the rows so far, the same command goes on")
+        _say(f"{error}\n{options.output} has the rows so far; the same command continues")
         return 1
     print(summary(rows, import_module(options.tasks).TASKS))
     return 0

@@ -1,7 +1,7 @@
-"""The beginning of a command that keeps the process it starts within bounds.
+"""Commands that confine the process they start.
 
 Students' notebooks may do anything by accident: delete a folder, fill the memory, kill what
-they find. Neither is meant for an attacker.
+they find. Neither of these commands is meant to stop an attacker.
 """
 
 import subprocess
