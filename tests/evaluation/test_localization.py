@@ -398,7 +398,7 @@ def test_a_photo_of_which_there_is_no_map_costs_its_row_alone(folder, network, o
     evaluate(records(tmp_path, truths, method), output, method)
     rows = rows_of(output)
     assert [bool(row["error"]) for row in rows] == [True, False, True]
-    assert rows[0]["error"].startswith("expected a photo less long")
+    assert rows[0]["error"].startswith("expected a less elongated photo")
 
 
 def test_rows_of_photos_that_are_not_asked_for_do_not_stay(folder, network, output):

@@ -8,10 +8,10 @@ name. A label is the name of a class, its index or its WordNet id, or is listed 
 photo has several labels, that of its largest box is evaluated; if that label stands for several
 classes, the one with the highest score.
 
-The measures are MaxBoxAccV2 and MaxBoxAcc (Choe et al., 2020); the share of boxes with an IoU of
-at least 0.5, for the given class and among the network's first and first five classes; and how
-often the map's maximum lies in a box. Each has a 95 % interval. `compare-localization` compares
-two files of results.
+The measures are MaxBoxAccV2 and MaxBoxAcc (Choe et al., 2020); the share of photos whose box has
+an IoU of at least 0.5 with a true box, first with the class given, then only if the class is also
+the network's first or among its first five; and how often the map's maximum lies in a true box.
+Each has a 95 % interval. `compare-localization` compares two files of results.
 
 The output is a CSV file with one row per photo, written as it goes: started again, the command
 continues where it was interrupted, and measures again what has changed. A photo that cannot be
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", type=Path, help="CSV with label,class_index; a label may have several rows")
     add("--network", default="efficientnet_lite0", help="default: %(default)s")
     add("--map", choices=MAPS, default="object_map", help="default: %(default)s")
-    add("--box", choices=BOXES, default="", help="read from the map (default: by the map)")
+    add("--box", choices=BOXES, default="", help="rule from map to box (default: the map's own)")
     add("--scales", type=float, nargs="+", default=SCALES, help="in sizes of the network's input")
     add("--batch-size", type=int, default=8, help="photos at once (default: %(default)s)")
     add("--workers", type=int, default=2, help="processes that read photos (default: %(default)s)")

@@ -246,7 +246,7 @@ WRONG = {
     checks.check_class_probabilities: [
         (lambda scores: scores.softmax(0), "The probabilities of one"),
         (lambda scores: scores.exp() / scores.exp().sum(), "The sum runs over the whole"),
-        (lambda scores: scores / scores.sum(1, keepdim=True), "The scores themselves are"),
+        (lambda scores: scores / scores.sum(1, keepdim=True), "The scores themselves were"),
         (torch.exp, "These are the exponentials:"),
         (lambda scores: scores.log_softmax(1), "These are log-probabilities:"),
         (lambda scores: scores.softmax(1).softmax(1), "Soft-max seems to be applied"),

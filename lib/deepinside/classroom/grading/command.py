@@ -131,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=LIMITS.notebook, metavar="S", help=whole)
     memory = "memory allowed per notebook (default: %(default)g)"
     add("--memory", type=float, default=LIMITS.memory / 2**30, metavar="GB", help=memory)
-    add("--tasks", default=TASKS, metavar="MODULE", help="has TASKS, for tasks of your own")
+    add("--tasks", default=TASKS, metavar="MODULE", help="module with TASKS, to use your own")
 
 
 def run(options: argparse.Namespace) -> int:
