@@ -114,7 +114,7 @@ def pictures_and_curve(
     images, titles
         As for `image_panels`.
     boxes : sequence of sequences of box
-        The boxes of each image: the first is drawn solid, the others dashed.
+        Those of each image; the first is solid, others are dashed.
     curve : tuple, optional
         Its title, the last step, and values that are evenly spaced over the steps.
     note : str

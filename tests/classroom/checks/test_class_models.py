@@ -295,11 +295,11 @@ WRONG = {
                     image + size * (g - 2 * weight * image) / (g - 2 * weight * image).norm()
                 )
             ),
-            "The gradient was normalized",
+            "The gradient was brought to",
         ),
         (
             step_of(lambda image, g, weight, size: usual(image, g / g.norm(), weight, size)),
-            "The gradient was normalized",
+            "The gradient was brought to",
         ),
         (
             step_of(lambda image, g, weight, size: size * (g - 2 * weight * image)),
@@ -320,7 +320,7 @@ WRONG = {
         ),
         (step_with_left_gradients(True), "Called again with the same image"),
         (step_with_left_gradients(False), "Called again with the same image"),
-        (step_on_the_graph, "The new image is still part of"),
+        (step_on_the_graph, "The new image still hangs on"),
     ],
     checks.check_ascend: [
         (ascend_of(lambda n: 1), "This is one step: take as"),

@@ -8,7 +8,7 @@ from deepinside.classroom.small_networks import class_gradient, drawn, linear_ne
 
 _SIGN = (
     "The sign of λ is wrong: the penalty is subtracted, so its gradient pulls towards zero. "
-    "Here a larger norm is rewarded."
+    "Here a longer image is rewarded."
 )
 _FACTOR = "A factor is missing: the gradient of λ‖I‖² is 2λI, not λI."
 
@@ -27,7 +27,7 @@ def check_objective(answer: Answer) -> Comparisons:
         scores, penalty = network(image[None])[0].detach(), image.square().sum()
         for weight in (0.05, 0.6):
             mistakes = {
-                "The sign of λ is wrong: the penalty is subtracted, so that a large norm "
+                "The sign of λ is wrong: the penalty is subtracted, so that a long image "
                 "costs.": scores[c] + weight * penalty,
                 "The norm is not squared: the penalty is λ times the sum of the squared "
                 "values.": scores[c] - weight * penalty.sqrt(),
@@ -82,11 +82,11 @@ def check_optimum(answer: Answer) -> Comparisons:
                 -w / (2 * weight),
                 -w / weight,
             ],
-            "λ is on the wrong side: a larger penalty gives a smaller norm.": [
+            "λ is on the wrong side: a larger penalty gives a shorter image.": [
                 2 * weight * w,
                 weight * w,
             ],
-            "Only the direction is right: λ decides how large its norm is.": [w, w / w.norm()],
+            "Only the direction is right: λ decides how long the image is.": [w, w / w.norm()],
         }
         yield Compared("the image", answer(w, weight), w / (2 * weight), mistakes)
 
@@ -114,7 +114,7 @@ def check_ascent_step(answer: Answer) -> Comparisons:
                     image - size * change,
                     image - size * uphill,
                 ],
-                "The gradient was normalized: the paper's step uses it as it is.": [
+                "The gradient was brought to length 1: the paper's step follows it as it is.": [
                     image + size * change / change.norm(),
                     image + size * (uphill / uphill.norm() - penalty),
                 ],
@@ -134,7 +134,7 @@ def check_ascent_step(answer: Answer) -> Comparisons:
             yield Compared("the image", value, right, mistakes)
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 raise Hint(
-                    "The new image is still part of the step's graph, which grows with every step "
+                    "The new image still hangs on the graph of the step, and so would all steps "
                     "after it: return `.detach()` of it, or use `torch.autograd.grad`."
                 )
             answer.repeat(right)
