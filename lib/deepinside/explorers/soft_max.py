@@ -47,7 +47,7 @@ def soft_max_explorer(network: Network) -> Explorer:
         panels = [
             bar_panel("class score", named[0], (0, highest), digits=1),
             bar_panel("probability", named[1], (0, 1), digits=3),
-            bar_panel(f"slope of P({_ASKED}) by each score", named[2], (-0.25, 0.25), digits=3),
+            bar_panel(f"∂P({_ASKED}) / ∂score", named[2], (-0.25, 0.25), digits=3),
         ]
         numbers = {
             f"P({_ASKED})": f"{probabilities[0]:.3f}",
