@@ -1,8 +1,9 @@
 """Class scores S_c(I): the network as a function of its input (paper §2, first half).
 
 The score is what the last layer returns, before soft-max. Soft-max turns the scores of
-one image into probabilities ``P_c = exp(S_c) / sum_k exp(S_k)``, in which a class gains
-also when the others lose: the paper therefore works with the score.
+one image into probabilities ``P_c = exp(S_c) / sum_k exp(S_k)``. A probability also rises when
+the other scores fall, so the paper works with the score. Probabilities determine the scores
+only up to a function of the image that is added to all classes.
 """
 
 import difflib
@@ -38,7 +39,7 @@ def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Te
     network : nn.Module
         From images (N, C, H, W) to class scores (N, classes).
     images : Tensor
-        (N, C, H, W), RGB in [0, 1].
+        (N, C, H, W), RGB or gray, in [0, 1].
     target : int, str, sequence or tensor, optional
         The class, by index or name, one for all images or one each; without it each
         image's class of the highest score.
@@ -109,7 +110,10 @@ def class_indices(target: Target, count: int, class_names: Sequence[str]) -> lis
 
 
 def check_images(network: nn.Module, images: Tensor) -> None:
-    """Raise a ValueError unless `images` is a finite batch in the network's type."""
+    """Raise a ValueError unless `images` is a finite batch in the network's type.
+
+    Values outside of [0, 1] are allowed, as class models have them, but not above 100.
+    """
     if not isinstance(images, Tensor):
         raise ValueError(f"expected images as a tensor (N, C, H, W), got {type(images).__name__}")
     if images.ndim != 4 or len(images) == 0:

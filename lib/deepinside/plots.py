@@ -104,6 +104,7 @@ def pictures_and_curve(
     titles: Sequence[str],
     *,
     boxes: Sequence[Sequence[Box]] = (),
+    bars: Sequence[Mapping[str, Box]] = (),
     curve: tuple[str, int, Sequence[float]] | None = None,
     note: str = "",
 ) -> Figure:
@@ -115,6 +116,8 @@ def pictures_and_curve(
         As for `image_panels`.
     boxes : sequence of sequences of box
         Those of each image; the first is solid, others are dashed.
+    bars : sequence of dict
+        Those of each image: label to box, which is filled and has its label above it.
     curve : tuple, optional
         Its title, the last step, and values that are evenly spaced over the steps.
     note : str
@@ -137,6 +140,9 @@ def pictures_and_curve(
         _draw_image(axis, image)
         for k, box in enumerate(boxes[i] if i < len(boxes) else ()):
             _outline(axis, box, "--" if k else "-")
+        for label, (x0, y0, x1, y1) in (bars[i] if i < len(bars) else {}).items():
+            axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, color="tab:gray"))
+            axis.text(2, y0 - 4, label, fontsize=8)
     if curve:
         title, steps, values = curve
         axis = axes.flat[-1]

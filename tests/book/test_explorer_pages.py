@@ -20,6 +20,7 @@ EXPECTED = {
     "later_methods",
     "limits",
     "localization",
+    "network",
     "saliency",
 }
 WITH_CURVES = {"class_models"}

@@ -10,7 +10,7 @@ import torch
 
 from deepinside.explorers import Answer, Control, Curve, Explorer, Panel
 from deepinside.explorers.first_view import first_view
-from deepinside.explorers.packing import map_panel
+from deepinside.explorers.packing import bar_panel, map_panel
 
 STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
 WIDTHS = {1280: 900, 768: 1024, 390: 844}
@@ -46,6 +46,7 @@ def answers(states):
             ),
             map_panel(f"a ramp of {state['dim']:g}", ramp)._replace(aspect=(30, 20)),
             Panel("frames", "three of them", frames, frames=3),
+            bar_panel("<bars>", {"a & b": state["dim"], "c": -0.5}, (-1, 1), digits=2),
         ]
         curve = Curve("score <&>", 20, [-12.5, float("nan"), 100 * state["dim"]])
         numbers = {"dim <&>": f"{state['dim']:g}", "photo": state["photo"]}

@@ -9,7 +9,15 @@ import torch
 from PIL import Image
 
 from deepinside import plots
-from deepinside.explorers.packing import Answer, Curve, Packing, Panel, map_panel, still
+from deepinside.explorers.packing import (
+    Answer,
+    Curve,
+    Packing,
+    Panel,
+    bar_panel,
+    map_panel,
+    still,
+)
 
 
 def decoded(url):
@@ -42,6 +50,34 @@ def test_equal_pictures_and_texts_are_kept_once():
     tables = packing.tables()
     assert len(tables["pictures"]) == 1
     assert tables["texts"] == ["a", "b"]
+
+
+def test_bars_go_from_a_line_at_zero_to_their_values():
+    panel = bar_panel("score", {"cat": 3.0, "dog": -1.04, "fox": 0.0}, (-2, 4), digits=1)
+    assert panel.alt == "score: cat 3.0, dog -1.0, fox 0.0."
+    width = panel.image.shape[2] - 3
+    zero, end, other = (1 + width * share for share in (2 / 6, 5 / 6, 0.96 / 6))
+    line, cat, dog, fox = panel.bars.values()
+    assert [(left, right - 1) for left, _, right, _ in (line, cat, dog, fox)] == [
+        pytest.approx(ends) for ends in ((zero, zero), (zero, end), (other, zero), (zero, zero))
+    ]
+    assert (line[1], line[3]) == (0, panel.image.shape[1])
+    assert cat[1] < cat[3] < dog[1] < dog[3] < fox[1] < fox[3] < panel.image.shape[1]
+    packing = Packing()
+    ((*_, frames, bars),) = packing.answer(Answer([panel], {}))[0]
+    texts = packing.tables()["texts"]
+    assert frames == 1
+    assert [texts[label] for label, *_ in bars] == ["", "cat 3.0", "dog -1.0", "fox 0.0"]
+    assert bars[1][1:] == [round(corner, 1) for corner in cat]
+
+
+def test_bars_are_drawn_in_the_picture_that_takes_an_explorers_place():
+    pixels = {}
+    for value in (1.0, 0.0):
+        panel = bar_panel("p", {"a": value}, (0, 1), digits=1)
+        file = io.BytesIO(plots.jpeg(still(Answer([panel], {}))))
+        pixels[value] = np.asarray(Image.open(file).convert("L"))
+    assert (pixels[1.0] < 160).sum() > 2 * (pixels[0.0] < 160).sum()
 
 
 def test_mask_is_dark_outside_and_clear_inside():

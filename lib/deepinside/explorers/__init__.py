@@ -12,6 +12,7 @@ from deepinside.explorers.limits import limits_explorer
 from deepinside.explorers.localization import localization_explorer, threshold_explorer
 from deepinside.explorers.packing import Answer, Curve, Panel
 from deepinside.explorers.saliency import saliency_explorer
+from deepinside.explorers.soft_max import soft_max_explorer
 from deepinside.explorers.widget import Control, Explorer
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "limits_explorer",
     "localization_explorer",
     "saliency_explorer",
+    "soft_max_explorer",
     "threshold_explorer",
 ]

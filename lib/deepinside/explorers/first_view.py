@@ -47,7 +47,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         for control in controls
         if control["name"] not in off
     )
-    still = all(frames == 1 for *_, frames in panels)
+    still = all(panel[8] == 1 for panel in panels)
     parts = [
         _tag(
             "div",
@@ -98,18 +98,20 @@ def _has_map(panels: list) -> bool:
 
 
 def _panel(panel: list, texts: list[str], pictures: list[str], colors: dict[str, list[str]]) -> str:
-    title, alt, (height, width), picture, mask, boxes, scale, (tall, wide), frames = panel
+    title, alt, (height, width), picture, mask, boxes, scale, (tall, wide), frames, *more = panel
     film = f' style="width: {100 * frames}%; left: {-100 * (frames - 1)}%"' if frames > 1 else ""
     small = " dx-small" if width <= 64 else ""
     drawn, below = [], []
-    for i, (label, x0, y0, x1, y1) in enumerate(boxes):
-        place = "".join(
-            f' {name}="{_plain(value)}"'
-            for name, value in (("x", x0), ("y", y0), ("width", x1 - x0), ("height", y1 - y0))
-        )
+    for i, (label, *corners) in enumerate(boxes):
+        place = _place(*corners)
         dashed = " dx-dashed" if i else ""
         drawn.append(f'<rect{place} class="dx-edge"/><rect{place} class="dx-box{dashed}"/>')
         below.append(f'<span><i class="{dashed.strip()}"></i>{texts[label]}</span>')
+    for bars in more:
+        for label, x0, y0, x1, y1 in bars:
+            place = _place(x0, y0, x1, y1)
+            drawn.append(f'<text x="2" y="{_plain(y0 - 4)}">{texts[label]}</text>')
+            drawn.append(f'<rect{place} class="dx-bar"/>')
     if scale:
         name, low, high = (texts[text] for text in scale)
         below.append(
@@ -127,6 +129,11 @@ def _panel(panel: list, texts: list[str], pictures: list[str], colors: dict[str,
         f"{''.join(drawn)}</svg></div><figcaption>{texts[title]}</figcaption>"
         f'<div class="dx-key">{"".join(below)}</div></figure>'
     )
+
+
+def _place(x0: float, y0: float, x1: float, y1: float) -> str:
+    places = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
+    return "".join(f' {name}="{_plain(value)}"' for name, value in places.items())
 
 
 def _number(name: str, value: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,6 +24,8 @@ from deepinside.localization import rescaled_box
 _SMALL = 64 * 64
 # the percentile of a map's values at which its scale ends
 _END = 99
+# pixels of a picture of bars: its width, and the height of a bar with its label
+_BARS_WIDTH, _BAR_ROW = 200, 34
 # what stands in a picture that takes an explorer's place
 STILL = "Run this cell to move the controls."
 
@@ -40,6 +43,8 @@ class Panel(NamedTuple):
         (H, W), bool; pixels outside the mask are darkened.
     boxes : dict
         Label to half-open box (x0, y0, x1, y1) in pixels of the image.
+    bars : dict
+        The same, but filled and with the label above the box: see `bar_panel`.
     scale : tuple of str, optional
         A color map of `plots.COLORS` and what its two ends mean.
     grainy : bool
@@ -57,6 +62,7 @@ class Panel(NamedTuple):
     image: Tensor
     mask: Tensor | None = None
     boxes: Mapping[str, Box] = {}
+    bars: Mapping[str, Box] = {}
     scale: tuple[str, str, str] | None = None
     grainy: bool = False
     aspect: tuple[int, int] | None = None
@@ -87,6 +93,28 @@ def map_panel(alt: str, saliency: Tensor, *, grainy: bool = False, signed: bool 
     return Panel("map", alt, colors, scale=scale, grainy=grainy)
 
 
+def bar_panel(
+    title: str, values: Mapping[str, float], ends: tuple[float, float], *, digits: int
+) -> Panel:
+    """Return the panel of values as bars from a line at 0, each below its name and number.
+
+    `ends` are what the left and the right side of the picture stand for.
+    """
+    low, high = ends
+    height = len(values) * _BAR_ROW
+
+    def x(value: float) -> float:
+        return 1 + (_BARS_WIDTH - 3) * (value - low) / (high - low)
+
+    told = [f"{name} {value:z.{digits}f}" for name, value in values.items()]
+    bars = {"": (x(0), 0.0, x(0) + 1, float(height))}
+    for i, (text, value) in enumerate(zip(told, values.values(), strict=True)):
+        left, right = sorted((x(0), x(value)))
+        bars[text] = (left, _BAR_ROW * (i + 0.6), right + 1, _BAR_ROW * (i + 0.95))
+    blank = torch.ones(1, height, _BARS_WIDTH)
+    return Panel(title, f"{title}: {', '.join(told)}.", blank, bars=bars)
+
+
 class Packing:
     """Answers as they are sent: each picture and text once, and then only its place.
 
@@ -109,8 +137,8 @@ class Packing:
         """Return panels, numbers and the curve, if there is one.
 
         A panel is [title, alt, [height, width], picture, mask or -1, boxes, scale, aspect,
-        frames] with the size and the boxes those of one frame, a number [name, value], a curve
-        [title, steps, values].
+        frames] with the size and the boxes those of one frame, and its bars after these if it
+        has any; a number is [name, value], a curve [title, steps, values].
 
         Raises
         ------
@@ -133,13 +161,17 @@ class Packing:
             [height, width],
             self._picture(_webp(pixels, self._side if panel.grainy else None, panel.frames)),
             -1 if panel.mask is None else self._picture(_shade(panel.mask)),
-            [
-                [self._text(label), *(round(float(corner), 1) for corner in box)]
-                for label, box in panel.boxes.items()
-            ],
+            self._boxes(panel.boxes),
             [self._text(text) for text in panel.scale or ()],
             list(panel.aspect or (height, width)),
             panel.frames,
+            *([self._boxes(panel.bars)] if panel.bars else []),
+        ]
+
+    def _boxes(self, boxes: Mapping[str, Box]) -> list[list]:
+        return [
+            [self._text(label), *(round(float(corner), 1) for corner in box)]
+            for label, box in boxes.items()
         ]
 
     def _text(self, text: str) -> int:
@@ -157,6 +189,7 @@ def still(answer: Answer) -> plots.Figure:
         [image for image, _ in drawn],
         [panel.title for panel in answer.panels],
         boxes=[boxes for _, boxes in drawn],
+        bars=[panel.bars for panel in answer.panels],
         curve=answer.curve,
         note=f"{numbers}\n{STILL}",
     )

@@ -42,13 +42,14 @@ function valueAt(control, position) {
 // an answer whose pictures and texts are places in the tables beside it
 function unpacked([panels, numbers, curve], { pictures, texts }) {
   return {
-    panels: panels.map(([title, alt, size, picture, mask, boxes, scale, aspect, frames]) => ({
+    panels: panels.map(([title, alt, size, picture, mask, boxes, scale, aspect, frames, bars = []]) => ({
       title: texts[title],
       alt: texts[alt],
       size,
       picture: pictures[picture],
       mask: pictures[mask],
       boxes: boxes.map(([label, ...corners]) => [texts[label], corners]),
+      bars: bars.map(([label, ...corners]) => [texts[label], corners]),
       scale: scale.map((text) => texts[text]),
       aspect,
       frames,
@@ -75,6 +76,10 @@ function layer(stack, name, url) {
   return image;
 }
 
+// a difference of decimals without its last bits, as first_view.py writes it
+const less = (a, b) => Number((a - b).toFixed(10));
+const placeOf = ([x0, y0, x1, y1]) => ({ x: x0, y: y0, width: less(x1, x0), height: less(y1, y0) });
+
 // the same elements are used again: a new picture then replaces the old one without a flash
 function picturePanel(panel, colors, reuse) {
   const [height, width] = panel.size;
@@ -93,8 +98,8 @@ function picturePanel(panel, colors, reuse) {
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren();
   below.replaceChildren();
-  panel.boxes.forEach(([label, [x0, y0, x1, y1]], i) => {
-    const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
+  panel.boxes.forEach(([label, corners], i) => {
+    const place = placeOf(corners);
     const dashed = i ? "dx-dashed" : "";
     drawing.append(
       vector("rect", { ...place, class: "dx-edge" }),
@@ -102,6 +107,10 @@ function picturePanel(panel, colors, reuse) {
     );
     below.append(element("span", {}, element("i", { className: dashed }), label));
   });
+  for (const [label, corners] of panel.bars) {
+    const above = vector("text", { x: 2, y: less(corners[1], 4) }, label);
+    drawing.append(above, vector("rect", { ...placeOf(corners), class: "dx-bar" }));
+  }
   if (panel.scale.length) below.append(scaleBar(panel.scale, colors));
   return figure;
 }
@@ -181,7 +190,7 @@ function shareOf(color, stops) {
 function valueUnder({ target, clientX, clientY }, colors) {
   const stack = target.closest(".dx-stack");
   const image = stack?.firstElementChild;
-  if (!image?.naturalWidth) return "";
+  if (!image?.naturalWidth || stack.querySelector(".dx-bar")) return "";
   const share = (box) => [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
   const [u, v] = share(image.getBoundingClientRect());
   const canvas = element("canvas", { width: 1, height: 1 });

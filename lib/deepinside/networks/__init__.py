@@ -1,8 +1,8 @@
 """The networks of the book: frozen functions from images to class scores.
 
-Every network takes RGB images in [0, 1] (the digits network gray ones) and returns
-unnormalized class scores. Subtracting the training mean, which the paper's networks
-expect to have been done, is the network's first layer.
+Every network takes RGB images in [0, 1] (the digits networks gray ones) and returns
+unnormalized class scores. The paper's network was trained on zero-centered images; here the
+first layer of each network subtracts what its own training subtracted.
 """
 
 from deepinside.networks.network import (

@@ -19,9 +19,10 @@ class Normalization(nn.Module):
     Parameters
     ----------
     mean : Tensor
-        The training mean, one value a channel (C, 1, 1) or a whole image (C, H, W).
+        What the training subtracted, one value a channel (C, 1, 1) or a whole image (C, H, W):
+        the mean of the training images, or a fixed gray as for EfficientNet-Lite.
     std : Tensor
-        The training deviation, broadcast against `mean`.
+        What the training then divided by, broadcast against `mean`: a deviation or a unit.
     """
 
     mean: Tensor
@@ -73,7 +74,7 @@ class Network(nn.Module):
     interpolation : str
         How a photo is resized, "bilinear" or "bicubic".
     normalization, layers : nn.Module
-        The first layer and all others. ``normalization.mean`` is the training mean.
+        The first layer and all others. ``normalization.mean`` is what the training subtracted.
     """
 
     def __init__(

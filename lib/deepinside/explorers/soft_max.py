@@ -1,0 +1,82 @@
+"""The explorer of scores and soft-max: what moves a probability, and its gradient (paper §2)."""
+
+import torch
+from torch import Tensor
+
+from deepinside import images
+from deepinside.class_score import class_indices
+from deepinside.explorers.packing import Answer, bar_panel
+from deepinside.explorers.widget import Control, Explorer, State
+from deepinside.networks import Network
+
+_ASKED, _RIVAL = "tabby", "tiger cat"
+_NAMES = (_ASKED, _RIVAL, "Egyptian cat", "lynx")
+_OWN, _RIVALS, _ALL = (-4, -2, 0, 2, 4, 6), (-4, -2, 0, 2, 4), (-4, -2, 0, 2, 4)
+
+
+def soft_max_explorer(network: Network) -> Explorer:
+    """Return the explorer of scores and soft-max: the scores of a cat's photo, moved.
+
+    Moving a score is what another bias in the last layer does: it leaves the gradient of each
+    class score as it is, and changes that of the probability. Paper §2, chapter *The network as
+    a function of its input*.
+
+    Parameters
+    ----------
+    network : Network
+        A classifier of ImageNet's classes.
+    """
+    scores, gradients = _scores_and_gradients(network)
+    products = gradients @ gradients.T
+
+    def answer(state: State) -> Answer:
+        moved = scores + state["all"]
+        moved[0] += state["own"]
+        moved[1] += state["rival"]
+        probabilities = moved.softmax(0)
+        chosen = torch.zeros_like(scores)
+        chosen[0] = 1
+        # how much of each score's gradient is in that of the probability
+        slopes = probabilities[0] * (chosen - probabilities)
+        norm, norm_of_score = (slopes @ products @ slopes).sqrt(), products[0, 0].sqrt()
+        cosine = (products[0] @ slopes) / (norm * norm_of_score)
+        highest = scores[: len(_NAMES)].max().item() + max(_OWN) + max(_ALL)
+        named = [
+            dict(zip(_NAMES, v.tolist(), strict=False)) for v in (moved, probabilities, slopes)
+        ]
+        panels = [
+            bar_panel("class score", named[0], (0, highest), digits=1),
+            bar_panel("probability", named[1], (0, 1), digits=3),
+            bar_panel(f"∂P({_ASKED}) / ∂score", named[2], (-0.25, 0.25), digits=3),
+        ]
+        numbers = {
+            f"P({_ASKED})": f"{probabilities[0]:.3f}",
+            "∂P/∂I, norm": f"{norm:.2f}",
+            "∂S/∂I, norm": f"{norm_of_score:.2f}",
+            "cosine of the two": f"{cosine:z.2f}",
+        }
+        return Answer(panels, numbers)
+
+    controls = [
+        Control("own", f"Add to {_ASKED}'s score", _OWN, start=0),
+        Control("rival", f"Add to {_RIVAL}'s score", _RIVALS, start=0),
+        Control("all", "Add to all scores", _ALL, start=0),
+    ]
+    return Explorer("Scores and soft-max", controls, lambda states: [answer(s) for s in states])
+
+
+def _scores_and_gradients(network: Network) -> tuple[Tensor, Tensor]:
+    """Return the scores of the named classes, (n + 1,), and their gradients, (n + 1, pixels).
+
+    The last one is log-sum-exp of all other scores: soft-max treats them as one class of that
+    score.
+    """
+    image = images.fit_photo(images.load_photo("cat"), network)[0][None].requires_grad_()
+    with torch.enable_grad():
+        found = network(image)[0]
+        named = class_indices(_NAMES, len(_NAMES), network.class_names)
+        others = torch.ones_like(found, dtype=torch.bool)
+        others[named] = False
+        scores = torch.stack([*found[named], found[others].logsumexp(0)])
+        gradients = [torch.autograd.grad(s, image, retain_graph=True)[0] for s in scores]
+    return scores.detach().double(), torch.stack(gradients).flatten(1).double()
