@@ -377,7 +377,7 @@ def backward_twin() -> Figure:
         ("image", "", "signal at the image"),
         ("convolution", "fixed kernel", "convolution,\nkernel turned by half a turn"),
         ("ReLU", "this image's mask", "gradient: mask from the left\nDeconvNet: its own mask"),
-        ("max-pooling", "its switches", "un-pooling: to the switches,\n0 elsewhere"),
+        ("max-pooling", "this image's switches", "un-pooling: to the switches,\n0 elsewhere"),
         ("fully connected", "fixed matrix", "transposed matrix"),
         ("class scores", "", "1 at the class $c$,\n0 elsewhere"),
     )
