@@ -143,6 +143,23 @@ def test_columns_have_a_box_for_each_label_and_lines_from_edge_to_edge():
         assert centers[left][0] < line.get_xdata()[0] < line.get_xdata()[1] < centers[right][0]
 
 
+def test_the_twin_is_drawn_beside_each_layer_with_the_kernel_turned_and_one_box_in_red():
+    (axis,) = plots.backward_twin().axes
+    texts = [text.get_text() for text in axis.texts if text.get_text()]
+    digits = [int(text) for text in texts if text.isdigit()]
+    assert digits == [*range(1, 10), *range(9, 0, -1)]
+    at = {text.get_text().split("\n")[0]: text.get_position() for text in axis.texts}
+    for forward, backward in (
+        ("ReLU", "gradient: mask from the left"),
+        ("max-pooling", "un-pooling: to the switches,"),
+        ("fully connected", "transposed matrix"),
+    ):
+        assert at[forward][0] < at[backward][0]
+        assert at[forward][1] == at[backward][1]
+    (red,) = [box for box in axis.patches if box.get_linewidth() == 2]
+    assert red.get_y() < at["ReLU"][1] < red.get_y() + red.get_height()
+
+
 def test_lines_are_told_apart_without_color():
     figure = plots.lines([0, 1], {"a": [0, 1], "b": [1, 2]}, x_label="x", y_label="y")
     styles = [line.get_linestyle() for line in figure.axes[0].lines]

@@ -1,10 +1,11 @@
 """The DeconvNet and the gradient (paper §4): one backward pass, three rules for ReLU.
 
-Convolution and max-pooling are carried back alike by both. Only at a ReLU, with input x and
-the signal r coming back, do they differ: the gradient passes ``r * 1(x > 0)``, the DeconvNet
-(Zeiler and Fergus, 2013) ``r * 1(r > 0)``, guided back-propagation (Springenberg et al.,
-2014) ``r * 1(x > 0) * 1(r > 0)``. The gradient exists for every layer; the other two are
-rules for ReLU, and no more.
+Both carry a signal back through convolution and max-pooling in the same way, as long as
+signals that meet at a switch are added. They differ at a ReLU, with input x and the signal r
+coming back: the gradient passes ``r * 1(x > 0)``, the DeconvNet (Zeiler and Fergus, 2013)
+``r * 1(r > 0)``, guided back-propagation (Springenberg et al., 2014)
+``r * 1(x > 0) * 1(r > 0)``. The gradient exists for every layer that has a derivative; the
+other two rules are about ReLU alone.
 """
 
 import re
@@ -79,11 +80,10 @@ def pseudo_gradient(
 
     Notes
     -----
-    A pixel can be the maximum of several max-pooling windows, where these overlap. By every
-    rule here it gets the sum of their signals; un-pooling by `torch.nn.functional.max_unpool2d`
-    leaves it the last one that is written, as `deepinside.backward_network` does on request.
-    Chapter *Gradient and DeconvNet* compares both on SqueezeNet, whose windows overlap. A
-    window that holds only zeros has its switch at its first pixel.
+    Where max-pooling windows overlap, a pixel can be the maximum of several. By every rule here
+    it gets the sum of their signals. Un-pooling by `torch.nn.functional.max_unpool2d` keeps one
+    of them, and PyTorch does not document which; `deepinside.backward_network` does so on
+    request. Nor is it documented which of several equal values in a window is the maximum.
     """
     _check(network, images, rule, layer)
     network, outputs = _with_rule(network, rule, layer)
@@ -106,9 +106,9 @@ def reconstruction(
 ) -> Tensor:
     """Return the image rebuilt from a layer's output, as the images, (N, C, H, W).
 
-    Full from all of the layer, partial from one filter's channel or one neuron: what
-    is left out starts as 0. Un-pooling is that of `pseudo_gradient`. Paper §4, chapter
-    *Gradient and DeconvNet*.
+    Full from all activations of the layer, partial from one filter's channel or one neuron:
+    all others are set to 0. Max-poolings are carried back as by `pseudo_gradient`. Paper §4,
+    chapter *Gradient and DeconvNet*.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def relu_backward(
         layer; this rule becomes theirs at slope 0, and leaves a linear layer alone at slope 1.
     upper : float, optional
         Where the activation saturates, 6 for ReLU6: the gradient and guided pass nothing at
-        or above it. The signal is measured in other units than x, so it is not clipped there.
+        or above it. The DeconvNet has no rule for saturation, so its signal passes there.
     """
     _check_rule(rule)
     x_open = _open(x, slope)

@@ -367,6 +367,40 @@ def linked_columns(
     return figure
 
 
+def backward_twin() -> Figure:
+    """Return the drawing of a network beside its way back, and of what passes between (paper §4).
+
+    On the left the image goes up to the class scores, on the right the signal comes down. Red
+    outlines the one layer at which gradient and DeconvNet differ.
+    """
+    rows = (
+        ("image", "", "signal at the image"),
+        ("convolution", "fixed kernel", "convolution,\nkernel turned by half a turn"),
+        ("ReLU", "this image's mask", "gradient: mask from the left\nDeconvNet: its own mask"),
+        ("max-pooling", "this image's switches", "un-pooling: to the switches,\n0 elsewhere"),
+        ("fully connected", "fixed matrix", "transposed matrix"),
+        ("class scores", "", "1 at the class $c$,\n0 elsewhere"),
+    )
+    figure, axis = plt.subplots(figsize=(WIDTH, 5.6), dpi=_DPI, layout="constrained")
+    axis.set(xlim=(0, 14.2), ylim=(-0.6, 2 * len(rows) - 1.4))
+    axis.set_axis_off()
+    for i, (forward, between, backward) in enumerate(rows):
+        y, is_end = 2 * i, i in (0, len(rows) - 1)
+        color = "#b2182b" if forward == "ReLU" else "black"
+        _draw_box(axis, (0.1, y, 3.8), forward, "white" if is_end else "#d1e5f0")
+        _draw_box(axis, (8.0, y, 6.1), backward, "white" if is_end else "#fddbc7", color)
+        if i:
+            _draw_arrow(axis, (2.0, y - 1.5), (2.0, y - 0.5))
+            _draw_arrow(axis, (11.05, y - 0.5), (11.05, y - 1.5))
+        if between:
+            _draw_arrow(axis, (3.9, y), (8.0, y), dashes="--")
+            axis.text(5.95, y + 0.1, between, ha="center", va="bottom")
+    _draw_kernel(axis, (4.4, 1.7), range(1, 10))
+    _draw_kernel(axis, (6.2, 1.7), range(9, 0, -1))
+    plt.close(figure)
+    return figure
+
+
 def _grid(
     items: Sequence[Tensor],
     titles: Sequence[str],
@@ -472,3 +506,29 @@ def _outline(axis: Axes, box: Box, dashes: str = "-") -> None:
     corner, size = (x0 - 0.5, y0 - 0.5), (x1 - x0, y1 - y0)
     for color, width, style in (("black", 3, "-"), ("white", 1.5, dashes)):
         axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, lw=width, ls=style))
+
+
+def _draw_box(
+    axis: Axes, place: tuple[float, float, float], text: str, fill: str, edge: str = "black"
+) -> None:
+    """Draw a text in a box, one high, at (left, middle, width)."""
+    left, middle, width = place
+    line = 1 if edge == "black" else 2
+    axis.add_patch(Rectangle((left, middle - 0.5), width, 1, fc=fill, ec=edge, lw=line))
+    axis.text(left + width / 2, middle, text, ha="center", va="center")
+
+
+def _draw_arrow(
+    axis: Axes, start: tuple[float, float], end: tuple[float, float], dashes: str = "-"
+) -> None:
+    style = {"arrowstyle": "->", "linestyle": dashes, "shrinkA": 2, "shrinkB": 2}
+    axis.annotate("", end, start, arrowprops=style)
+
+
+def _draw_kernel(axis: Axes, corner: tuple[float, float], numbers: Sequence[int]) -> None:
+    """Draw 3 x 3 numbers, row by row from the upper left corner."""
+    width, height = 0.42, 0.34
+    for i, number in enumerate(numbers):
+        x, y = corner[0] + width * (i % 3), corner[1] - height * (i // 3 + 1)
+        axis.add_patch(Rectangle((x, y), width, height, fill=False, lw=0.6))
+        axis.text(x + width / 2, y + height / 2, str(number), ha="center", va="center", size=7)

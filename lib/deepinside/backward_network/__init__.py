@@ -4,8 +4,8 @@ The class score's way back to the image is a second network. Its layers are thos
 first in reverse order: a convolution's is `conv_transpose2d` with the same kernel, a fully
 connected layer's its transposed matrix, a ReLU's a mask, a max-pooling's the switches, a
 sum's a copy for each term, a concatenation's a split into its parts. Only the masks and
-switches depend on the image; given these, it is linear. With the masks of another rule the
-same network is the DeconvNet.
+switches depend on the image; given these, the way back is linear. With the DeconvNet's rule
+for the masks, which asks for the sign of the signal, it is the DeconvNet.
 """
 
 from collections.abc import Sequence

@@ -120,8 +120,7 @@ class MaxPoolLayer(nn.Module):
     """A max-pooling; backward, the signal goes to the switches, where each window's maximum was.
 
     Where windows overlap, a place can be the maximum of several. The gradient adds their
-    signals; un-pooling by switches keeps the last that is written: `unpooling` is "add" or
-    "overwrite".
+    signals; un-pooling by switches keeps one of them: `unpooling` is "add" or "overwrite".
     """
 
     def __init__(self, pool: nn.MaxPool2d) -> None:

@@ -21,8 +21,9 @@ RULES = {
 def deconvnet_explorer(network: Network) -> Explorer:
     """Return the explorer of the three ReLU rules: photo, layer to start from, and rule.
 
-    The layers are the network's first five stages, as in object maps, and its first ReLU. Paper
-    §4, chapter *Gradient and DeconvNet*.
+    The signal starts from the class score, from all activations of one of the network's stages
+    (the first five, as in object maps), or from its first ReLU. Paper §4, chapter *Gradient and
+    DeconvNet*.
 
     Raises
     ------
