@@ -24,7 +24,7 @@ from deepinside.stages import stages
 # from a network, an image (1, C, H, W) and a class to the values that a map is made of
 Method = Callable[[Any, Tensor, int], Tensor]
 
-_STEPS = 25
+_STEPS = 15
 # batches of one photo in two networks: the photo, black, and 49 covered squares in each
 _KEPT = 102
 _FIRST = "the network's 1st"
