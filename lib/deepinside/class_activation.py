@@ -1,10 +1,10 @@
-"""Class activation maps: where the last activation speaks for a class.
+"""Class activation maps: what each position of the last activation adds to a class score.
 
 Where a network averages its last activation A over positions and then weighs the channels, the
 class score is itself an average over positions, of the map ``sum_k w^c_k A_k`` (CAM; Zhou et
 al., CVPR 2016, arXiv 1512.04150). The weight w^c_k is then the number of positions times the
-score's gradient at any of them in A_k. Grad-CAM takes the gradient's mean for the weight, at any
-layer of any network (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
+score's gradient at any of them in A_k. Grad-CAM takes the gradient's mean over the positions as
+the weight, at any layer that has positions (Selvaraju et al., ICCV 2017, arXiv 1610.02391).
 """
 
 import itertools
@@ -25,7 +25,7 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
 
     In logits. The map's mean, plus the class's bias, is the score. SqueezeNet weighs first, then
     cuts at 0 and averages: there the bias is in the map, and the mean of its positive part is the
-    score. A network is known to be of either kind by this. One forward pass. Zhou et al. (2016).
+    score. Which of the two holds is tested on the scores. One forward pass. Zhou et al. (2016).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
         if isinstance(head, nn.Conv2d):
             maps = maps + bias[:, None, None]
             means = maps.relu().mean((1, 2))
-        # against the largest score, as the class's own is 0 where nothing speaks for it
+        # relative to the largest score, as the class's own may be 0
         if (means - scores).abs().max() <= 1e-3 * seen[""].abs().max():
             return maps
     raise ValueError(
@@ -68,9 +68,9 @@ def grad_cam(
     """Return the positive part of an activation weighed by its mean gradient, (N, h_n, w_n).
 
     ``max(0, sum_k a^c_k A_k)``, where a^c_k is the mean over positions of dS_c/dA_k. One pass
-    forward and one back. Of the last activation this is `class_activation_map`'s positive part
-    divided by the number of positions, where a linear layer comes after the average; in
-    SqueezeNet, less the bias, it is in proportion to it. Selvaraju et al. (2017).
+    forward and one back. If the last activation is averaged and then weighed, Grad-CAM there is the
+    positive part of `class_activation_map` divided by the number of positions. In SqueezeNet it is
+    proportional to the positive part of that map less the bias. Selvaraju et al. (2017).
 
     Parameters
     ----------

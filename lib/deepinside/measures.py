@@ -280,12 +280,12 @@ def recorded_iou() -> list[dict[str, str]]:
 
 
 def recorded_methods() -> list[dict[str, str]]:
-    """Return what the book's tests say of maps of later methods, one row a photo and method.
+    """Return the results of the book's tests of later methods, one row a photo and method.
 
-    Of EfficientNet-Lite0 and photos of ILSVRC-2012's validation set, squashed to 224 x 224. What
-    the columns are is told in ``data/README.md``; a cell is empty where nothing is to be measured,
-    or where a map has one value throughout and so no order. The photos are not in the package;
-    ``tools/measure_later_methods.py`` wrote the rows.
+    For EfficientNet-Lite0 and 100 photos of ILSVRC-2012's validation set, squashed to 224 x 224.
+    The package's page on later methods explains the columns. A cell is empty if nothing is to be
+    measured, or if a map has one value throughout and so no order. The photos are not in the
+    package; ``tools/measure_later_methods.py`` wrote the rows.
     """
     return _recorded("later_methods.csv")
 

@@ -1,8 +1,8 @@
 """Occlusion: how far the score falls when a part of the image is covered.
 
-What the gradient promises for a small change is tried with a large one: a square of the image is
-replaced, the network is run again, and no gradient is needed (Zeiler and Fergus, ECCV 2014,
-arXiv 1311.2901, who moved a gray square and watched the probability of the class).
+The gradient predicts the effect of a small change. Occlusion measures that of a large one: a square
+of the image is replaced and the network runs again, without a gradient (Zeiler and Fergus, ECCV
+2014, arXiv 1311.2901, who moved a gray square and watched the probability of the class).
 """
 
 import itertools
@@ -34,16 +34,15 @@ def occlusion(
     """Return how far the class score falls when a pixel is covered, signed, (N, H, W).
 
     In logits: the mean over the squares that cover the pixel. Squares that would end beyond the
-    image are cut there. A forward pass for each square, all images in one. Zeiler and Fergus
-    (2014).
+    image are cut there. The falls of all squares need not add up to that of the whole image. Each
+    square takes one forward pass, for all images together. Zeiler and Fergus (2014).
 
     Parameters
     ----------
     network, images, target
         As for `deepinside.class_score.class_score`; without a target, the image's class.
     replacement : Tensor
-        What is seen in a square's place, RGB in [0, 1], broadcast to `images`: gray, or the image
-        blurred.
+        What replaces a square, RGB in [0, 1], broadcast to `images`: gray, or the image blurred.
     patch, stride : int
         The side of the square, and how far it moves, in pixels.
 

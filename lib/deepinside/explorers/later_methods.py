@@ -1,4 +1,4 @@
-"""The explorer of later methods: photo, class, method, and a network that knows nothing."""
+"""The explorer of later methods: photo, class, method, and trained or random network."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -21,15 +21,15 @@ from deepinside.occlusion import occlusion
 from deepinside.saliency import image_gradient
 from deepinside.stages import stages
 
-# from a network, an image (1, C, H, W) and a class to what a reader sees a map of
+# from a network, an image (1, C, H, W) and a class to the values that a map is made of
 Method = Callable[[Any, Tensor, int], Tensor]
 
-_STEPS = 25
-# of a photo in two networks: itself, black, and what is covered by each of 49 squares
+_STEPS = 15
+# batches of one photo in two networks: the photo, black, and 49 covered squares in each
 _KEPT = 102
-_RANKS = ("the network's 1st", "the network's 2nd")
+_FIRST = "the network's 1st"
 _TRAINED, _RANDOM = "trained", "all layers random"
-# what is shown of values (1, h, w) that Grad-CAM has cut at 0, and of values (1, C, H, W)
+# the title of a map by its axes: (1, h, w) is Grad-CAM, cut at 0; (1, C, H, W) has channels
 _PART = {3: "positive part", 4: "largest magnitude"}
 _CAM, _INTEGRATED, _OCCLUSION = "CAM", "integrated gradients from black", "occlusion"
 
@@ -37,9 +37,9 @@ _SUMS = "signed sum (score's change)"
 
 
 class _Recalling(nn.Module):
-    """A network that knows the scores of its last batches.
+    """A network that keeps the scores of its last batches.
 
-    What is seen of a covered photo is the same for all classes, and is so passed only once.
+    A covered photo is the same for all classes, so it passes through the network only once.
     """
 
     def __init__(self, network: Network) -> None:
@@ -76,22 +76,20 @@ def later_methods_explorer(network: Network) -> Explorer:
     methods = _methods(network)
 
     @lru_cache(maxsize=1)
-    def photo_and_classes(photo: str | Tensor) -> tuple[Tensor, list[int]]:
+    def photo_and_class(photo: str | Tensor) -> tuple[Tensor, int]:
         image = images.fit_photo(photo_of(photo), network)[0][None]
-        return image, [known.index for known in top_classes(network, image, len(_RANKS))[0]]
+        return image, top_classes(network, image, 1)[0][0].index
 
-    # the trained network's map is asked for again when the random one's is compared with it
+    # the random network's map is compared with the trained one's, which was just computed
     @lru_cache(maxsize=2)
     def values_of(photo: str | Tensor, target: int, method: str, name: str) -> Tensor:
         one = recalling[name] if method == _OCCLUSION else networks[name]
-        return methods[method](one, photo_and_classes(photo)[0], target)
+        return methods[method](one, photo_and_class(photo)[0], target)
 
     def answer(state: State) -> Answer:
         photo, method, name = state["photo"], state["method"], state["network"]
-        image, best = photo_and_classes(photo)
-        if state["class"] in _RANKS:
-            target = best[_RANKS.index(state["class"])]
-        else:
+        image, target = photo_and_class(photo)
+        if state["class"] != _FIRST:
             target = class_index(state["class"], network.class_names)
         trained, values = (values_of(photo, target, method, one) for one in (_TRAINED, name))
         shown = _read(values, image)
@@ -121,7 +119,7 @@ def later_methods_explorer(network: Network) -> Explorer:
 
     controls = [
         Control("photo", "Photo", ("coffee", "cat"), "photo"),
-        Control("class", "Class", (*_RANKS, "goldfish"), "list", free="or any class"),
+        Control("class", "Class", (_FIRST, "goldfish"), "list", free="or any class"),
         Control("method", "Method", tuple(methods), "list", _CAM),
         Control("network", "Network", tuple(networks), "list"),
     ]
@@ -129,7 +127,7 @@ def later_methods_explorer(network: Network) -> Explorer:
 
 
 def _methods(network: Network) -> dict[str, Method]:
-    """Return what a reader chooses among: of pixels (1, C, H, W), else (1, h, w)."""
+    """Return the methods by name; their values are (1, C, H, W) or (1, h, w)."""
     return {
         "gradient": image_gradient,
         _CAM: class_activation_map,
@@ -141,9 +139,9 @@ def _methods(network: Network) -> dict[str, Method]:
 
 
 def _finer_grad_cam(network: Network) -> dict[str, Method]:
-    """Return Grad-CAM at the last stage with more positions than CAM's map, which it differs from.
+    """Return Grad-CAM at the last stage that has more positions than CAM's map.
 
-    Of the last activation itself it is CAM's positive part.
+    At the last activation itself, Grad-CAM is CAM's positive part up to a factor.
     """
     blank = torch.zeros(1, network.input_channels, *network.input_size)
     coarse = class_activation_map(network, blank, 0).shape
@@ -161,7 +159,7 @@ def _occlusion(network: Network, image: Tensor, target: int) -> Tensor:
 
 
 def _read(values: Tensor, image: Tensor) -> Tensor:
-    """Return what a method gives as a map (1, H, W) of the image's size."""
+    """Return a method's values as a map (1, H, W) of the image's size."""
     if values.ndim == 4:
         return values.abs().amax(1)
     return F.interpolate(values[:, None], image.shape[2:], mode="bilinear")[:, 0]

@@ -134,7 +134,7 @@ RIGHT = {
         integrated_backwards,
         integrated_without_gradients,
     ],
-    checks.check_drop_and_promise: [both, both_by_mask, both_by_slices, both_by_difference],
+    checks.check_drop_and_prediction: [both, both_by_mask, both_by_slices, both_by_difference],
 }
 
 
@@ -422,7 +422,7 @@ WRONG = {
     checks.check_class_activation_map: MAPS,
     checks.check_grad_cam: GRAD_CAMS,
     checks.check_integrated_gradients: SHARES,
-    checks.check_drop_and_promise: DROPS,
+    checks.check_drop_and_prediction: DROPS,
 }
 (
     test_right_answers_pass_in_whatever_way_they_are_written,

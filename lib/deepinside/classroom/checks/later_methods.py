@@ -283,10 +283,10 @@ def _gradients(
 @task(
     "later-methods-occlusion",
     points=2,
-    praise="One is measured, one promised: for a small enough change they are the same.",
+    praise="One is measured, one predicted: for a small enough change they agree.",
 )
-def check_drop_and_promise(answer: Answer) -> Comparisons:
-    """Check ``drop_and_promise(score_of, gradient_at, image, replacement, box)``.
+def check_drop_and_prediction(answer: Answer) -> Comparisons:
+    """Check ``drop_and_prediction(score_of, gradient_at, image, replacement, box)``.
 
     It should return how far a score falls when a box (x0, y0, x1, y1), half-open, of an image
     (C, H, W) is replaced, and how far it would fall by the gradient at the image.
@@ -301,16 +301,16 @@ def check_drop_and_promise(answer: Answer) -> Comparisons:
         covered = replaced(slice(y0, y1), slice(x0, x1))
         drops, change = partial(_drops, score_of, w, image), covered - image
         inside = change != 0
-        drop, promise = right = drops(covered)
+        drop, predicted = right = drops(covered)
         mistakes = {
             "The sign is wrong, of one number or of both: a drop is above 0 where the score falls, "
             "so subtract the score after from the one before.": [
                 right * torch.tensor(signs) for signs in ((-1, -1), (1, -1), (-1, 1))
             ],
             "The order is wrong: first the drop that is measured, then the one that is "
-            "promised.": right.flip(0),
+            "predicted.": right.flip(0),
             "One number came twice: the first is measured by `score_of`, the second comes from the "
-            "gradient alone.": [_pair(drop, drop), _pair(promise, promise)],
+            "gradient alone.": [_pair(drop, drop), _pair(predicted, predicted)],
             "The whole image was replaced, or its gradient added up: outside of the box nothing "
             "changes.": [drops(replacement), _pair(drop, (w * (image - replacement)).sum())],
             "The box was kept, and all around it replaced.": drops(image + replacement - covered),
@@ -326,7 +326,7 @@ def check_drop_and_promise(answer: Answer) -> Comparisons:
             "One channel alone was replaced: `image[:, y0:y1, x0:x1]` holds all of them.": drops(
                 torch.cat([covered[:1], image[1:]])
             ),
-            "The gradient was multiplied with the image or the replacement. It promises a change "
+            "The gradient was multiplied with the image or the replacement. It predicts a change "
             "of the score for a *change* of the image: multiply it with that.": [
                 _pair(drop, sign * (w * some * inside).sum())
                 for some in (image, replacement)
@@ -335,25 +335,25 @@ def check_drop_and_promise(answer: Answer) -> Comparisons:
             "Magnitudes were taken: a change of the image may raise the score as well as lower "
             "it.": [
                 right.abs(),
-                _pair(drop, promise.abs()),
+                _pair(drop, predicted.abs()),
                 *(_pair(drop, (w.abs() * some).sum()) for some in (-change, change, change.abs())),
                 _pair(drop, (w * change).abs().sum()),
             ],
-            "The gradient was taken at the covered image: the promise is made at the image, before "
-            "anything changes.": _pair(drop, -(gradient_at(covered) * change).sum()),
-            "The mean was taken of the products: every pixel's change adds to the promise, so sum "
-            "them up.": [
-                _pair(drop, promise / count)
+            "The gradient was taken at the covered image: the prediction is made at the image, "
+            "before anything changes.": _pair(drop, -(gradient_at(covered) * change).sum()),
+            "The mean was taken of the products: every pixel's change adds to the prediction, so "
+            "sum them up.": [
+                _pair(drop, predicted / count)
                 for count in (inside.sum(), inside[0].sum(), image.numel())
             ],
             "These are scores. A drop is the difference of two of them.": [
-                _pair(before - drop, before - promise),
-                _pair(before - drop, promise),
-                _pair(drop, before - promise),
+                _pair(before - drop, before - predicted),
+                _pair(before - drop, predicted),
+                _pair(drop, before - predicted),
             ],
             "The drop was divided by the score: it is to be in logits.": [
                 right / before,
-                _pair(drop / before, promise),
+                _pair(drop / before, predicted),
             ],
         }
         value = answer(score_of, gradient_at, image, replacement, box)
@@ -373,8 +373,8 @@ def _drops(
     return _pair(score_of(image) - score_of(covered), (w * (image - covered)).sum())
 
 
-def _pair(drop: Tensor, promise: Tensor) -> Tensor:
-    return torch.stack([drop, promise]).detach()
+def _pair(drop: Tensor, predicted: Tensor) -> Tensor:
+    return torch.stack([drop, predicted]).detach()
 
 
 def _two_numbers(value: object) -> Tensor:
@@ -382,6 +382,6 @@ def _two_numbers(value: object) -> Tensor:
     numbers = torch.cat([tensor_of(part, "the two drops").flatten() for part in parts])
     if numbers.numel() != 2:
         raise Hint(
-            f"Expected two numbers, the measured drop and the promised one, got {numbers.numel()}."
+            f"Expected two numbers, the measured drop and the predicted one, got {numbers.numel()}."
         )
     return numbers
