@@ -1,10 +1,13 @@
-"""Localization: from a class, or from a saliency map, to a mask and a box (paper §3.2).
+"""Localization: from a class, or from a map of it, to a mask and a box (paper §3.2).
 
-`find_object` does all of it. Its steps from a map to a box know nothing of networks. The
-plain way: pixels above a threshold are the object. The paper's way: the largest and the
-smallest values of the map are *seeds* of object and background, a color model is fitted
-to each (a Gaussian mixture), and GraphCut decides about all other pixels. Either way the
-answer is one connected component of the mask, and its bounding box.
+A map becomes a mask in one of two ways. `threshold_localization` takes the pixels above a
+threshold. `graph_cut_localization` is the paper's: pixels with the highest and the lowest
+values are *seeds* of object and background, a color model (a mixture of Gaussians) is fitted
+to each, and GraphCut labels all other pixels by their color and their neighbors. Both answer
+with one connected component of the mask and its bounding box.
+
+The paper cuts the mean map of ten crops, `deepinside.saliency.ten_crop_saliency`.
+`find_object` is ours: an object map, `deepinside.object_maps.object_maps`, and a threshold.
 """
 
 from collections.abc import Sequence
@@ -44,8 +47,9 @@ def find_object(
 ) -> Box:
     """Return the box of a class's object, half-open, in pixels of the photo.
 
-    The whole photo is squashed to the network's input, and its object map read by
-    `object_box`. Paper §3.2, chapter *Localization without boxes*.
+    The whole photo is squashed to the network's input, and the box is read from its object map
+    by `object_box`. For the paper's procedure see `graph_cut_localization`. Chapter
+    *Localization without boxes*.
 
     Parameters
     ----------
@@ -72,7 +76,8 @@ def find_top_objects(
 ) -> list[Found]:
     """Return the classes of the highest scores, best first, each with its own box.
 
-    The paper's answer to ILSVRC: five classes, five boxes. Parameters as `find_object`.
+    As the paper answers in ILSVRC: five classes, one box for each. Parameters as for
+    `find_object`.
     """
     image = squashed(network, [photo], network.input_size).to(network.normalization.mean)
     answers = top_classes(network, image, count)[0]
@@ -85,8 +90,8 @@ def find_top_objects(
 def object_box(saliency: Tensor, photo_size: Sequence[int]) -> Box:
     """Return the box that an object map gives, half-open, in pixels of its photo.
 
-    Of the map, (h, w), of the whole photo the pixels above Otsu's threshold are taken, and
-    of these the component with most saliency. `photo_size` is (height, width).
+    The map, (h, w), is that of the whole photo. The box bounds the component with the most
+    saliency among the pixels above Otsu's threshold. `photo_size` is (height, width).
     """
     box = threshold_localization(saliency, by_saliency=True).box
     return rescaled_box(box, saliency.shape, photo_size)
@@ -101,8 +106,9 @@ def rescaled_box(box: Box, size: Sequence[int], photo_size: Sequence[int]) -> Bo
 class Localization(NamedTuple):
     """Where the object is, and how it was found: a box in pixels of the map, and masks.
 
-    `mask` is the component that the box bounds, `foreground` all pixels taken for the object,
-    of which the mask is a part; the seeds were certain from the start. All are (H, W), bool.
+    `mask` is the component that the box bounds; `foreground` holds all pixels labeled as
+    object, the mask among them; seeds are the pixels whose label the map fixed. Masks are
+    (H, W), bool.
     """
 
     box: Box
@@ -121,7 +127,7 @@ def threshold_localization(
 ) -> Localization:
     """Return the object as one component of the pixels above a threshold.
 
-    The plain way; no color is looked at. Chapter *Localization without boxes*.
+    Colors play no part. Chapter *Localization without boxes*.
 
     Parameters
     ----------
@@ -131,7 +137,7 @@ def threshold_localization(
         The threshold as a quantile of the map or as a share of its largest value. With
         neither it is read from the map's histogram (`otsu_threshold`).
     by_saliency : bool
-        Of the components take the one that holds most saliency, not most pixels.
+        Take the component with the most saliency in place of the one with the most pixels.
 
     Raises
     ------
@@ -165,18 +171,19 @@ def graph_cut_localization(
 ) -> Localization:
     """Return the object as GraphCut separates it by color. Paper §3.2.
 
-    The color models are those of the seeds, and the photo is cut once. GrabCut (Rother et
-    al., 2004) would fit them again to what was found, and cut again.
+    The color models are fitted to the seeds, and the photo is cut once. GrabCut (Rother et
+    al., 2004) would fit them again to what was found, and cut again. The paper's map is
+    `deepinside.saliency.ten_crop_saliency`. Chapter *Localization without boxes*.
 
     Parameters
     ----------
     photo, saliency : Tensor
         (3, H, W) in [0, 1], and its map (H, W), at least 0.
     object_quantile, background_quantile : float
-        Pixels above the one are seeds of the object, those not above the other of the
-        background.
+        Pixels above the first are seeds of the object, pixels not above the second seeds of
+        the background. Where more of the map is 0 than the second, all zeros are such seeds.
     by_saliency : bool
-        Of the components take the one that holds most saliency, not most pixels.
+        Take the component with the most saliency in place of the one with the most pixels.
 
     Raises
     ------
@@ -216,10 +223,10 @@ def graph_cut_localization(
 
 
 def otsu_threshold(saliency: Tensor) -> float:
-    """Return the threshold that separates a map's histogram best into two classes.
+    """Return the threshold that best splits a map's values into two groups.
 
-    Otsu (1979): of 256 levels the one with the smallest variance within the pixels below
-    and the pixels above, so that the share of the object is read from the map.
+    Otsu (1979): the one of 256 levels for which the values within each group vary least. So
+    the map itself says how large the object is; a quantile would fix it.
 
     Raises
     ------

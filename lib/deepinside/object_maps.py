@@ -1,11 +1,11 @@
 """Object maps: the paper's saliency map at several depths and sizes, for localization.
 
-The gradient of a class score with respect to the pixels alternates in sign from pixel to
-pixel and marks edges more than bodies. Taken with respect to the activation X_n of a
-hidden stage, the same measure, ``max over channels of |dS_c/dX_n|``, is smoother and
-fills the object. `object_maps` averages it over the last stages of the network, over two
-sizes of the photo and over its mirror image; a box is read from it with Otsu's threshold.
-Nothing is trained, and nothing chosen for the single photo.
+A saliency map at the pixels is grainy: its high values are scattered, and what lies above a
+threshold falls into many small pieces. The same measure, ``max over channels of |dS_c/dX_n|``,
+can be taken at the activation X_n of a hidden stage, which has fewer and larger positions, so
+what lies above a threshold holds together. `object_maps` averages it over the last stages of
+the network, over two sizes of the photo and over its mirror image. Nothing is trained, and all
+photos have the same stages and sizes. The paper has none of this: object maps are ours.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from deepinside.stages import Layout, layouts, listened_to, stages
 
 # sizes of the photo, as shares of the network's input
 SCALES = (1.0, 2.0)
-# of the stages the last; those before them mark edges, of the background too
+# how many of the last; chosen on half of the photos of ILSVRC that the README describes
 _STAGES = 3
 # the sides must be multiples of what the network divides them by
 _MULTIPLE = 32
@@ -39,8 +39,8 @@ def object_maps(
     """Return saliency averaged over depths and sizes, one map a photo, (N, h, w).
 
     The photos are squashed to the network's input size times each scale; the maps of the last
-    three stages, divided by their means, are averaged at the network's input size (h, w). So a
-    value of 1 is the average of the picture.
+    three stages, each divided by its mean, are averaged at the network's input size (h, w). So
+    the mean of a map is 1, up to rounding and interpolation.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def object_maps(
     scales : sequence of float
         Rounded to sides that are multiples of 32. 1 alone serves networks of one size.
     mirrored : bool
-        Average with the map of the mirror image, turned back.
+        Average with the map of the mirror image, which is mirrored back.
     layers : sequence of str, optional
         As for `stage_saliency`; without them the last three `stage_names`.
 
@@ -97,8 +97,8 @@ def stage_saliency(
 ) -> list[Tensor]:
     """Return max over channels of ``|dS_c/dX_n|`` for the activation X_n of each layer.
 
-    One forward and one backward pass for all layers, and one of each of a single image of
-    noise to see their layouts.
+    One forward and one backward pass serve all layers. A pass with a single image of noise
+    comes before, to see their layouts.
 
     Parameters
     ----------

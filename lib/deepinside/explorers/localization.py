@@ -1,5 +1,7 @@
 """The explorers of localization: from a map to a box (paper §3.2)."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ _OTSU, _QUANTILE, _GRAPH_CUT = "Otsu's threshold", "a quantile", "GraphCut"
 def threshold_explorer(network: Network) -> Explorer:
     """Return the explorer of the first page: one photo, its object map, one threshold.
 
-    Paper §3.2, chapter *Localization without boxes*, where another explorer has more.
+    Paper §3.2, chapter *Localization without boxes*, whose own explorer has more controls.
     """
     photo, size = images.load_photo("astronaut"), network.input_size
     shape = (photo.shape[1], photo.shape[2])
@@ -62,12 +64,20 @@ def threshold_explorer(network: Network) -> Explorer:
 
 
 def localization_explorer(network: Network) -> Explorer:
-    """Return the explorer of localization: photo, class, map, and the way to a box.
+    """Return the explorer of localization: photo, class, map, and how a box is read from it.
 
     Paper §3.2, chapter *Localization without boxes*.
     """
     size = network.input_size
     kept: dict[tuple[str | int, str, str], tuple[str, Tensor]] = {}
+
+    def shape_and_image(photo: Tensor) -> tuple[tuple[int, int], Tensor]:
+        shape = (photo.shape[1], photo.shape[2])
+        return shape, images.squash_photo(photo, size, interpolation=network.interpolation)
+
+    @cache
+    def shipped(name: str) -> tuple[tuple[int, int], Tensor]:
+        return shape_and_image(photo_of(name))
 
     def class_and_map(photo: str | Tensor, asked: str, kind: str) -> tuple[str, Tensor]:
         """Return the name of the class that is asked for, and its map."""
@@ -85,9 +95,8 @@ def localization_explorer(network: Network) -> Explorer:
         return kept[key]
 
     def answer(state: State) -> Answer:
-        name, photo = state["photo"], photo_of(state["photo"])
-        shape = (photo.shape[1], photo.shape[2])
-        image = images.squash_photo(photo, size, interpolation=network.interpolation)
+        name = state["photo"]
+        shape, image = shipped(name) if isinstance(name, str) else shape_and_image(name)
         label, saliency = class_and_map(name, state["class"], state["map"])
         numbers, drawn = {"class": label}, {}
         if isinstance(name, str):
@@ -113,7 +122,7 @@ def localization_explorer(network: Network) -> Explorer:
         Control(
             "quantile",
             "Object above quantile",
-            (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99),
+            (0.5, 0.7, 0.8, 0.9, 0.95, 0.99),
             start=0.9,
             needs=("way", _QUANTILE),
         ),
@@ -127,7 +136,7 @@ def localization_explorer(network: Network) -> Explorer:
         Control(
             "lower",
             "Background seeds below",
-            (0.1, 0.3, 0.5),
+            (0.1, 0.3),
             start=0.3,
             needs=("way", _GRAPH_CUT),
         ),
@@ -170,8 +179,8 @@ def _component_panel(
     alt = f"{photo_title(photo)}: nothing found."
     if found:
         alt = (
-            f"{photo_title(photo)}, darkened but for the component, {share} of the photo. Its box "
-            f"goes {_extent(found.box, height, width)}."
+            f"{photo_title(photo)}, darkened except for the component, {share} of the photo. "
+            f"Its box goes {_extent(found.box, height, width)}."
         )
     for label, box in drawn.items():
         alt += f" The box {label} goes {_extent(box, height, width)}."

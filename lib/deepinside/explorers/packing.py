@@ -8,6 +8,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -228,7 +229,13 @@ def _pixels(image: Tensor) -> np.ndarray:
 
 
 def _webp(pixels: np.ndarray, side: int | None, frames: int) -> str:
-    picture = Image.fromarray(pixels)
+    return _encoded(pixels.tobytes(), pixels.shape[:2], side, frames)
+
+
+# of a grid's states many in a row have the same picture, and encoding it takes 20 ms
+@lru_cache(maxsize=8)
+def _encoded(content: bytes, size: tuple[int, int], side: int | None, frames: int) -> str:
+    picture = Image.frombytes("RGB", size[::-1], content)
     width, height = picture.width // frames, picture.height
     if width * height <= _SMALL:
         return _data_url(picture, "webp", quality=80, method=6)
