@@ -20,7 +20,7 @@ from deepinside.images import Box
 @task(
     "localization-seeds",
     points=2,
-    praise="A twentieth of the pixels is certain to be object, three tenths to be background.",
+    praise="A twentieth of the pixels are object seeds, three tenths are background seeds.",
 )
 def check_quantile_seeds(answer: Answer) -> Comparisons:
     """Check ``quantile_seeds(saliency)``.
@@ -116,7 +116,7 @@ _MASK = (
 @task(
     "localization-component",
     points=2,
-    praise="The component of most pixels, connected at corners as well.",
+    praise="The component with the most pixels, connected at corners as well.",
 )
 def check_largest_component(answer: Answer) -> Comparisons:
     """Check ``largest_component(mask)``.
@@ -257,7 +257,7 @@ def _area(box: Sequence[float], extra: int = 0) -> float:
 @task(
     "localization-grabcut",
     points=3,
-    praise="From a few certain pixels to the whole object, by its color.",
+    praise="From a few seeds to the whole object, by its color.",
 )
 def check_grabcut_mask(answer: Answer) -> Comparisons:
     """Check ``grabcut_mask(photo, object_seeds, background_seeds)``.
