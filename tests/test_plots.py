@@ -192,8 +192,8 @@ def test_a_notebook_shows_panels_as_jpeg(monkeypatch):
 
 
 def test_bands_reach_from_low_to_high():
-    points = [(0.5, 0.4, 0.7), (0.6, 0.5, 0.8)]
-    figure = plots.band_lines([0, 1], {"a": points}, x_label="x", y_label="y")
+    bands = {"a": ([0.4, 0.5], [0.7, 0.8])}
+    figure = plots.lines([0, 1], {"a": [0.5, 0.6]}, x_label="x", y_label="y", bands=bands)
     axis = figure.axes[0]
     assert axis.get_lines()[0].get_ydata() == pytest.approx([0.5, 0.6])
     band = axis.collections[0].get_paths()[0].vertices[:, 1]

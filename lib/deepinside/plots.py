@@ -318,23 +318,6 @@ def lines(
     return figure
 
 
-def band_lines(
-    x: Sequence[float],
-    curves: Mapping[str, Sequence[tuple[float, float, float]]],
-    *,
-    x_label: str,
-    y_label: str,
-) -> Figure:
-    """Return a figure of labeled curves, each in a band of its intervals.
-
-    Each point of a curve is (value, low, high), as `deepinside.measures` returns it.
-    """
-    columns = {label: np.array(points).T for label, points in curves.items()}
-    middle = {label: values for label, (values, _, _) in columns.items()}
-    bands = {label: (low, high) for label, (_, low, high) in columns.items()}
-    return lines(x, middle, x_label=x_label, y_label=y_label, bands=bands)
-
-
 def linked_columns(
     columns: Mapping[str, Sequence[str]], links: Sequence[tuple[str, str]]
 ) -> Figure:
