@@ -1,8 +1,10 @@
 """Saliency maps (paper §3.1): where the class score is most sensitive to the image.
 
-Near an image I0 the class score is almost linear, ``S_c(I) = w^T I + b``, with the image
-gradient ``w = dS_c/dI`` at I0. One backward pass gives w; the saliency map is
-``M_ij = max_k |w_kij|`` over the color channels k (Simonyan, Vedaldi, Zisserman, 2013).
+The tangent of the class score at an image I0 is ``w^T I + b`` with the image gradient
+``w = dS_c/dI`` at I0. One backward pass gives w; the saliency map is ``M_ij = max_k |w_kij|``
+over the color channels k (Simonyan, Vedaldi, Zisserman, 2013). A network of ReLUs and
+max-pooling is piecewise linear: the tangent is exact until a ReLU or a maximum flips, so the map
+tells of small changes and does not predict what erasing a pixel does.
 """
 
 import math
@@ -58,8 +60,9 @@ def saliency_map(network: nn.Module, images: Tensor, target: Target = None) -> T
 def gradient_times_input(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
     """Return the image gradient times the image, signed, in logits, shape (N, C, H, W).
 
-    What each intensity adds to the score of the linear approximation; 0 wherever the
-    image is black. Parameters and errors as for `image_gradient`.
+    What each intensity adds to the score that the tangent gives the image: with b of the
+    tangent, which is its score of a black image, the products sum to the class score. Black
+    adds 0 only because it is coded as 0. Parameters and errors as for `image_gradient`.
     """
     return image_gradient(network, images, target) * images.detach()
 
@@ -76,7 +79,8 @@ def smooth_grad(
 ) -> Tensor:
     """Return the saliency map of the gradient averaged over noisy copies, (N, H, W).
 
-    SmoothGrad (Smilkov et al., 2017), ``max_k |mean of w|``; squared (Hooker et al.,
+    SmoothGrad (Smilkov et al., 2017), ``max_k |mean of w|``, estimates the gradient of a
+    blurred score, the mean score of the image's noisy neighbors; squared (Hooker et al.,
     2019), ``max_k (mean of w^2)``, in which signs cannot cancel.
 
     Parameters
@@ -90,7 +94,8 @@ def smooth_grad(
     noise : float
         Standard deviation of the Gaussian noise, in units of intensity.
     squared : bool
-        Average squared gradients.
+        Average squared gradients. The map has the unit of `image_gradient` squared: take its
+        root before comparing how peaked or how dense it is with that of other maps.
 
     Raises
     ------

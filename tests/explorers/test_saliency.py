@@ -11,7 +11,7 @@ from deepinside.explorers import saliency_explorer
 from deepinside.images import photo_names
 
 CLASS, WAY = "class", "map"
-SIMILARITY = "similarity to the paper's map"
+SIMILARITY = "rank correlation with the paper's map, 1st class"
 
 
 def gradient(network, image, target):
@@ -31,7 +31,9 @@ WAYS = {
     "positive part": lambda n, x, c: gradient(n, x, c)[0].relu().amax(0),
     "gradient × input": lambda n, x, c: (gradient(n, x, c) * x)[0].abs().amax(0),
     "SmoothGrad": lambda n, x, c: noisy_gradients(n, x, c).mean(0).abs().amax(0),
-    "SmoothGrad, squared": lambda n, x, c: noisy_gradients(n, x, c).square().mean(0).amax(0),
+    "SmoothGrad, root of squares": (
+        lambda n, x, c: noisy_gradients(n, x, c).square().mean(0).sqrt().amax(0)
+    ),
 }
 
 

@@ -27,7 +27,8 @@ _WAYS: dict[str, Callable[[Network, Tensor, int], Tensor]] = {
     "positive part": lambda n, x, c: image_gradient(n, x, c).clamp(min=0).amax(1),
     "gradient × input": lambda n, x, c: gradient_times_input(n, x, c).abs().amax(1),
     "SmoothGrad": _smooth_grad,
-    "SmoothGrad, squared": lambda n, x, c: _smooth_grad(n, x, c, squared=True),
+    # the root has the unit of the other maps, and a brightest twentieth to be compared with theirs
+    "SmoothGrad, root of squares": lambda n, x, c: _smooth_grad(n, x, c, squared=True).sqrt(),
 }
 _RANKS = ("the network's 1st", "the network's 2nd", "the network's 3rd")
 
@@ -60,7 +61,7 @@ def saliency_explorer(network: Network) -> Explorer:
             "class": asked.name,
             "class score": f"{asked.score:.1f}",
             "class probability": f"{asked.probability:.2f}",
-            "similarity to the paper's map": f"{rank:.2f}",
+            "rank correlation with the paper's map, 1st class": f"{rank:.2f}",
         }
         return Answer(
             [Panel("photo", photo, image[0]), map_panel(alt, saliency, grainy=True)], numbers
