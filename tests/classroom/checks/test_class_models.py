@@ -295,11 +295,11 @@ WRONG = {
                     image + size * (g - 2 * weight * image) / (g - 2 * weight * image).norm()
                 )
             ),
-            "The gradient was brought to",
+            "The gradient was scaled to",
         ),
         (
             step_of(lambda image, g, weight, size: usual(image, g / g.norm(), weight, size)),
-            "The gradient was brought to",
+            "The gradient was scaled to",
         ),
         (
             step_of(lambda image, g, weight, size: size * (g - 2 * weight * image)),
