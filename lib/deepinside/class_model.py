@@ -1,9 +1,11 @@
-"""Class models: the images that a network scores highest for a class (paper §2).
+"""Class models: images found by climbing a network's score of a class (paper §2).
 
-    I* = arg max over I of  S_c(I) - λ ||I||²,    found by    I ← I + α · gradient
+    I* = arg max over I of  S_c(I) - λ ||I||²,    sought by    I ← I + α · gradient
 
 from the zero image. I is zero-centered: 0 is the training mean, which is added to the
-result (Simonyan, Vedaldi, Zisserman, 2013). `ascent` is the loop. What describes an image
+result (Simonyan, Vedaldi, Zisserman, 2013). The ascent ends wherever its steps lead: near a
+local maximum if α is small enough, and below its start if α is too large, so compare the
+objective of the first and the last snapshot. `ascent` is the loop. What describes an image
 (`Pixels`), what is climbed (`OBJECTIVES`, `NORMS`) and what the network sees of it are its
 arguments; what later work puts in their place is in `deepinside.regularizers`.
 """
@@ -30,7 +32,7 @@ NORMS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 PerImage = float | Sequence[float] | Tensor
 
-# intensities that far from [0, 1], in the root mean square, are no image any more
+# an image whose root mean square is larger than this has diverged
 _DIVERGED = 1e3
 
 
@@ -93,7 +95,7 @@ def ascent(
 
 
 class ClassModels(NamedTuple):
-    """What an ascent found: T snapshots of N images.
+    """Where an ascent went: T snapshots of N images.
 
     Attributes
     ----------
@@ -106,7 +108,7 @@ class ClassModels(NamedTuple):
     scores : Tensor
         (T, N, classes), those of the snapshots themselves, without view or blur.
     norms : Tensor
-        (T, N), the lengths ||I|| of the zero-centered images.
+        (T, N), the norms ||I|| of the zero-centered images.
     """
 
     classes: Tensor
@@ -150,10 +152,11 @@ def class_model(
     diverging: Literal["raise", "mark"] = "raise",
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> ClassModels:
-    """Return images that maximize the objective less λ ||I||², all of a batch in one pass.
+    """Return the images that an ascent of the objective less λ ||I||² reaches, as one batch.
 
-    Paper §2, chapter *Class models*; the defaults are the paper's `ascent`. What is given
-    as N values belongs to N images, what is given once to each.
+    Paper §2, chapter *Class models*; by default the paper's plain `ascent`, with λ and α to be
+    chosen for each network. What is given as N values belongs to N images, what is given once
+    to each.
 
     Parameters
     ----------

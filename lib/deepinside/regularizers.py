@@ -1,11 +1,11 @@
 """What later work adds to the ascent of a class model, each a plain option of the same loop.
 
 Random views (Mordvintsev et al., 2015, and Olah et al., 2017): the network sees the image
-shifted, turned and scaled at random, so that only what survives this is rewarded. Blur
-(Yosinski et al., 2015) keeps single pixels from being worth anything. The Fourier
-parametrization with decorrelated colors (Olah et al., 2017) describes the same images by
-other coordinates, in which a step of one length is a smooth change of the image. Adam
-(Kingma and Ba, 2015) gives every coordinate a step length of its own.
+shifted, turned and scaled at random, so that a change counts only if it raises the score in
+most views. Blur (Yosinski et al., 2015) weakens the effect of single pixels. The Fourier
+parametrization with decorrelated colors (Olah et al., 2017) describes images between 0 and 1
+by waves, of which the coarse ones change most in a step. Adam (Kingma and Ba, 2015) gives
+every coordinate its own step size.
 """
 
 import math
@@ -68,7 +68,7 @@ class Regularizers(NamedTuple):
 
 
 PAPER = Regularizers()
-# all of it together; goes with a step size of 0.05, noise to start from and no L2 weight
+# views, Fourier coordinates and Adam together; for a step size of about 0.05
 MODERN = Regularizers(
     jitter=40.0, scale=(0.6, 1.6), rotation=10.0, fourier=True, adam=True, anneal=True
 )

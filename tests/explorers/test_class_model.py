@@ -67,13 +67,18 @@ def test_numbers_are_those_of_the_last_picture(answer, digits_network, judge):
         canvas = torch.zeros(1, 1, 64, 64)
         canvas[:, :, 18:46, 18:46] = last.clamp(0, 1)
         judged = judge(canvas)[0].exp()
+        start = digits_network(found.panels[0].image[None])[0, 0]
     assert judged.argmax() != 0
-    centered = last - digits_network.normalization.mean
+    mean = digits_network.normalization.mean
+    images = (found.panels[0].image, last)
+    begun, squared = [(image - mean).square().sum() for image in images]
     expected = {
-        "class score": (scores[0], 0.051),
-        "probability, by this network": (scores[0].exp() / scores.exp().sum(), 0.0051),
+        "objective at the start": (start - 0.1 * begun, 0.051),
+        "objective at the end": (scores[0] - 0.1 * squared, 0.051),
+        "class score at the end": (scores[0], 0.051),
+        "norm of the image less the mean": (squared.sqrt(), 0.051),
+        "probability, by the climbed network": (scores[0].exp() / scores.exp().sum(), 0.0051),
         "probability, by a second network": (judged[0] / judged.sum(), 0.0051),
-        "norm of the image": (centered.square().sum().sqrt(), 0.051),
     }
     assert list(found.numbers) == list(expected)
     for name, (value, tolerance) in expected.items():

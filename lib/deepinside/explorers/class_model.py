@@ -55,6 +55,8 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
             diverging="mark",
         )
         scores, probabilities = found.class_scores, found.class_probabilities[-1]
+        weights = torch.tensor([state["l2_weight"] for state in states])
+        climbed = scores - weights * found.norms.square()
         seen = found.images.nan_to_num(0.5).clamp(0, 1)
         judged = class_probability(judge, _in_the_middle(seen, judge.input_size), found.classes)
         return [
@@ -63,10 +65,12 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
                 begun[i],
                 found.snapshots[_FRAMES, i],
                 {
-                    "class score": f"{scores[-1, i]:.1f}",
-                    "probability, by this network": f"{probabilities[i]:.2f}",
+                    "objective at the start": f"{climbed[0, i]:.1f}",
+                    "objective at the end": f"{climbed[-1, i]:.1f}",
+                    "class score at the end": f"{scores[-1, i]:.1f}",
+                    "norm of the image less the mean": f"{found.norms[-1, i]:.1f}",
+                    "probability, by the climbed network": f"{probabilities[i]:.2f}",
                     "probability, by a second network": f"{judged[i]:.2f}",
-                    "norm of the image": f"{found.norms[-1, i]:.1f}",
                 },
                 scores[:, i].tolist(),
             )
@@ -76,8 +80,8 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
     controls = [
         Control("class", "Class", digits.CLASS_NAMES, "list", "8"),
         Control("start", "Start", tuple(starts), "photo"),
-        Control("l2_weight", "λ, penalty", (0.03, 0.3, 1.0, 3.0, 10.0), start=1.0, log=True),
-        Control("step_size", "α, step size", (0.003, 0.01, 0.03, 0.1, 0.3), start=0.03, log=True),
+        Control("l2_weight", "λ, penalty", (0.1, 1.0, 3.0, 10.0), start=1.0, log=True),
+        Control("step_size", "α, step size", (0.003, 0.03, 0.3), start=0.03, log=True),
     ]
     return Explorer("Class models of digits", controls, answers)
 

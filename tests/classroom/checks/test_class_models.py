@@ -295,11 +295,11 @@ WRONG = {
                     image + size * (g - 2 * weight * image) / (g - 2 * weight * image).norm()
                 )
             ),
-            "The gradient was brought to",
+            "The gradient was scaled to",
         ),
         (
             step_of(lambda image, g, weight, size: usual(image, g / g.norm(), weight, size)),
-            "The gradient was brought to",
+            "The gradient was scaled to",
         ),
         (
             step_of(lambda image, g, weight, size: size * (g - 2 * weight * image)),
@@ -320,7 +320,7 @@ WRONG = {
         ),
         (step_with_left_gradients(True), "Called again with the same image"),
         (step_with_left_gradients(False), "Called again with the same image"),
-        (step_on_the_graph, "The new image still hangs on"),
+        (step_on_the_graph, "The new image still carries the graph"),
     ],
     checks.check_ascend: [
         (ascend_of(lambda n: 1), "This is one step: take as"),
@@ -348,8 +348,8 @@ WRONG = {
             log_p_of(lambda g, s, p, c: g[c] - weighted(p, g) + p[c] * g[c]),
             "The sum leaves out the class",
         ),
-        (log_p_of(lambda g, s, p, c: g[c] - g.sum(0)), "All classes enter alike:"),
-        (log_p_of(lambda g, s, p, c: g[c] - g.mean(0)), "All classes enter alike:"),
+        (log_p_of(lambda g, s, p, c: g[c] - g.sum(0)), "All classes enter with the same weight:"),
+        (log_p_of(lambda g, s, p, c: g[c] - g.mean(0)), "All classes enter with the same weight:"),
         (log_p_of(lambda g, s, p, c: g[c] - weighted(s, g)), "The gradients are weighted"),
         (log_p_of(lambda g, s, p, c: g[c] + weighted(p, g)), "The sign of the sum is wrong:"),
         (log_p_of(lambda g, s, p, c: weighted(p, g)), "This is the sum over the"),

@@ -8,7 +8,7 @@ from deepinside.classroom.small_networks import class_gradient, drawn, linear_ne
 
 _SIGN = (
     "The sign of λ is wrong: the penalty is subtracted, so its gradient pulls towards zero. "
-    "Here a longer image is rewarded."
+    "With your sign a larger image is rewarded."
 )
 _FACTOR = "A factor is missing: the gradient of λ‖I‖² is 2λI, not λI."
 
@@ -82,11 +82,11 @@ def check_optimum(answer: Answer) -> Comparisons:
                 -w / (2 * weight),
                 -w / weight,
             ],
-            "λ is on the wrong side: a larger penalty gives a shorter image.": [
+            "λ is on the wrong side: a larger penalty gives an image of smaller norm.": [
                 2 * weight * w,
                 weight * w,
             ],
-            "Only the direction is right: λ decides how long the image is.": [w, w / w.norm()],
+            "Only the direction is right: λ decides the norm of the image.": [w, w / w.norm()],
         }
         yield Compared("the image", answer(w, weight), w / (2 * weight), mistakes)
 
@@ -114,7 +114,7 @@ def check_ascent_step(answer: Answer) -> Comparisons:
                     image - size * change,
                     image - size * uphill,
                 ],
-                "The gradient was brought to length 1: the paper's step follows it as it is.": [
+                "The gradient was scaled to norm 1: the paper's step follows it as it is.": [
                     image + size * change / change.norm(),
                     image + size * (uphill / uphill.norm() - penalty),
                 ],
@@ -134,7 +134,7 @@ def check_ascent_step(answer: Answer) -> Comparisons:
             yield Compared("the image", value, right, mistakes)
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 raise Hint(
-                    "The new image still hangs on the graph of the step, and so would all steps "
+                    "The new image still carries the graph of the step, and so would all steps "
                     "after it: return `.detach()` of it, or use `torch.autograd.grad`."
                 )
             answer.repeat(right)
@@ -185,7 +185,7 @@ def check_ascend(answer: Answer) -> Comparisons:
 @task(
     "class-models-limit",
     points=1,
-    praise="From there on every step ends at least as far from the optimum as it began.",
+    praise="From this step size on, every step ends at least as far from the optimum as it began.",
 )
 def check_step_size_limit(answer: Answer) -> Comparisons:
     """Check ``step_size_limit(l2_weight)``.
@@ -208,7 +208,7 @@ def check_step_size_limit(answer: Answer) -> Comparisons:
 @task(
     "class-models-log-probability",
     points=3,
-    praise="Every class enters with its probability: a fall of a strong rival counts as a rise.",
+    praise="Every class enters with its probability, so pushing a strong rival down counts, too.",
 )
 def check_log_probability_gradient(answer: Answer) -> Comparisons:
     """Check ``log_probability_gradient(gradients, scores, class_index)``.
@@ -230,11 +230,11 @@ def check_log_probability_gradient(answer: Answer) -> Comparisons:
             "The sum leaves out the class itself: k runs over all classes, c included.": (
                 own - (mean - weighted[c])
             ),
-            "All classes enter alike: weight each gradient with its probability.": [
+            "All classes enter with the same weight: weight each gradient by its probability.": [
                 own - gradients.sum(0),
                 own - gradients.mean(0),
             ],
-            "The gradients are weighted with the scores: use their soft-max, the P_k.": (
+            "The gradients are weighted by the scores: use their soft-max, the P_k.": (
                 own - (scores[:, None, None, None] * gradients).sum(0)
             ),
             "The sign of the sum is wrong: a rising rival lowers the log-probability.": own + mean,
