@@ -1,5 +1,6 @@
 """The explorer of limits: layers made random, and pixels taken away (after the paper)."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -58,6 +59,10 @@ def limits_explorer(network: Network) -> Explorer:
         return _magnitudes(network, image, asked.index, rule)
 
     @lru_cache(maxsize=_KEPT)
+    def says(photo: str | Tensor, count: int) -> ClassScore:
+        return top_classes(forgetful(count), image_and_class(photo)[0], 1)[0][0]
+
+    @lru_cache(maxsize=_KEPT)
     def squares_and_curve(photo: str | Tensor, order: str) -> tuple[Tensor, list[float]]:
         """Return what an order goes by, one value a square, and the class probabilities."""
         image, asked = image_and_class(photo)
@@ -70,9 +75,8 @@ def limits_explorer(network: Network) -> Explorer:
         image, asked = image_and_class(state["photo"])
         # between two values of the slider there may be half a layer
         count, rule = round(state["layers"]), state["rule"]
-        blank, trained = forgetful(count), trained_map(state["photo"], rule)
-        random = _magnitudes(blank, image, asked.index, rule)
-        says = top_classes(blank, image, 1)[0][0]
+        trained, said = trained_map(state["photo"], rule), says(state["photo"], count)
+        random = _magnitudes(forgetful(count), image, asked.index, rule)
         # a network that ends in a ReLU may give a class 0, and no pixel a part in it
         rank = f"{rank_correlation(trained, random).item():.2f}" if random.any() else "none"
         told = f"Map of {photo_title(state['photo'])}, {asked.name}, by the rule {rule}"
@@ -86,7 +90,7 @@ def limits_explorer(network: Network) -> Explorer:
         ]
         numbers = {
             "rank correlation of the two maps": rank,
-            "random network says": f"{says.name} ({says.probability:.2f})",
+            "random network says": f"{said.name} ({said.probability:.2f})",
         }
         return Answer(panels, numbers)
 
@@ -95,7 +99,11 @@ def limits_explorer(network: Network) -> Explorer:
         order, share = state["order"], state["share"] / 100
         squares, curve = squares_and_curve(state["photo"], order)
         seen = _replaced(image, blurred(state["photo"]), squares, share)
-        now = f"{class_probability(network, seen, asked.index).item():.2f}"
+        mark = round(share * _STEPS)
+        # between two steps of the curve the network is asked again
+        on_curve = math.isclose(share * _STEPS, mark)
+        here = curve[mark] if on_curve else class_probability(network, seen, asked.index).item()
+        now = f"{here:.2f}"
         title = photo_title(state["photo"])
         panels = [
             map_panel(f"{title} in squares: {order}.", squares)._replace(title=order),
@@ -112,7 +120,6 @@ def limits_explorer(network: Network) -> Explorer:
             "area under the curve": f"{area_under(torch.tensor([curve])).item():.2f}",
         }
         words = f"class probability; in each step {1 / _STEPS:.0%} is replaced"
-        mark = round(share * _STEPS)
         return Answer(panels, numbers, Curve(words, _STEPS, curve, mark))
 
     def answer(state: State) -> Answer:
