@@ -15,7 +15,7 @@ from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.networks import load_network
 
 SIMILARITY = "rank correlation of the two maps"
-LAYERS, PIXELS = "layers of the network", "pixels of the photo"
+LAYERS, PIXELS = "layers", "pixels"
 
 
 @pytest.fixture

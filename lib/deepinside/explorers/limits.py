@@ -18,7 +18,7 @@ from deepinside.explorers.widget import Control, Explorer, State, photo_of, phot
 from deepinside.limits import area_under, layers_top_down, randomize_layers, rank_correlation
 from deepinside.networks import Network
 
-_LAYERS, _PIXELS = "layers of the network", "pixels of the photo"
+_LAYERS, _PIXELS = "layers", "pixels"
 _COUNTS = (0, 1, 2, 5, 10, 20, 35)
 _EDGES, _RANDOM = "edges of the photo", "random order"
 _SHARES = (0, 10, 20, 30, 50, 70, 100)
