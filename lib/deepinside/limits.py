@@ -1,9 +1,9 @@
-"""What a map is tested by: randomized networks, removed pixels, noise.
+"""Tests of maps: random weights, replaced pixels, one changed pixel.
 
-A map that explains a class score must change with the network's weights and with the class
-(Adebayo et al., 2018); the pixels that it ranks first should matter most to the
-class probability (Petsiuk et al., 2018). No single number is a verdict, so each measure is one
-value an image, of which `deepinside.measures` gives the mean and its interval.
+A map that explains a class score must change with the network's weights (Adebayo et al., 2018)
+and with the class; the pixels that it ranks first should matter most to the class probability
+(Petsiuk et al., 2018). Passing one test is no proof: an edge filter passes some of them. Each
+measure returns one value an image; `deepinside.measures` gives their mean and its interval.
 """
 
 import copy
@@ -18,10 +18,11 @@ _IMAGES_A_PASS = 16
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
-    """Return each map's rank correlation (Spearman) with the other of its image, (N,).
+    """Return each map's rank correlation (Spearman) with the other map of its image, (N,).
 
-    1 for the same order of the pixels, 0 for none, -1 for the reverse. What is passed
-    decides: signed gradients, or their magnitudes; all of one shape (N, ...). Chapter *Limits*.
+    1 for the same order of the pixels, 0 for unrelated orders, -1 for the reverse; it is not
+    the share of an order that is kept. Signed maps and their magnitudes, of one shape
+    (N, ...), give different values. Chapter *Limits*.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def _is_weight(layer: nn.Module, parameter: nn.Parameter) -> bool:
 def randomize_layers(
     network: nn.Module, names: list[str], *, generator: torch.Generator
 ) -> nn.Module:
-    """Return a copy of a network in which the named layers have forgotten what they learned.
+    """Return a copy of a network in which the named layers have random weights.
 
     Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
     variance 2 / inputs of a unit; biases are 0. The gains and shifts of normalizations, which
@@ -108,8 +109,8 @@ def deletion_curve(
 ) -> Tensor:
     """Return the class probability while pixels are replaced, highest first, (N, steps + 1).
 
-    The first value is that of the image, the last that of the replacement; the faster it
-    falls, the more the first pixels of the map mattered. Chapter *Limits*.
+    The first value is that of the image, the last that of the replacement. A fast fall says
+    that the probability needs the first pixels of the map. Chapter *Limits*.
 
     Parameters
     ----------
@@ -118,8 +119,8 @@ def deletion_curve(
     maps : Tensor
         (N, H, W): the order in which pixels go.
     replacement : Tensor
-        What stands in a pixel's place, broadcast against `images`; what one chooses here,
-        black or blur or gray, changes the curve.
+        What replaces a pixel, broadcast against `images`. The choice, such as black, blur
+        or gray, changes the curve.
     steps : int
         In how many equal shares the pixels go.
     """
@@ -151,8 +152,9 @@ def insertion_curve(
 ) -> Tensor:
     """Return the class probability while pixels are put back, highest first, (N, steps + 1).
 
-    From the replacement to the image; the faster it rises, the better the map's order.
-    Parameters and errors as for `deletion_curve`.
+    From the replacement to the image. A fast rise says that the first pixels of the map are
+    enough for the probability, not that it needs them. Parameters and errors as for
+    `deletion_curve`.
     """
     classes = target_classes(network, images, target)
     blank = replacement.expand_as(images)

@@ -48,7 +48,7 @@ def answers(states):
             Panel("frames", "three of them", frames, frames=3),
             bar_panel("<bars>", {"a & b": state["dim"], "c": -0.5}, (-1, 1), digits=2),
         ]
-        curve = Curve("score <&>", 20, [-12.5, float("nan"), 100 * state["dim"]])
+        curve = Curve("score <&>", 20, [-12.5, float("nan"), 100 * state["dim"]], mark=2)
         numbers = {"dim <&>": f"{state['dim']:g}", "photo": state["photo"]}
         found.append(Answer(panels, numbers, curve))
     return found

@@ -1,10 +1,12 @@
-"""The explorer of randomized layers: maps by autograd's own gradient, ranks by sorting."""
+"""The explorer of limits: maps by autograd's own gradient, ranks by sorting, squares by loops."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
+from torchvision.transforms import GaussianBlur
 
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.explorers import limits_explorer
@@ -12,7 +14,8 @@ from deepinside.images import photo_names
 from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.networks import load_network
 
-SIMILARITY = "similarity of the two maps"
+SIMILARITY = "rank correlation of the two maps"
+LAYERS, PIXELS = "layers", "pixels"
 
 
 @pytest.fixture
@@ -67,19 +70,19 @@ def test_maps_and_numbers_are_those_of_both_networks(answer, network, fitted, co
         assert f"tiger cat, by the rule {shown}" in panel.alt
 
     probability = new_scores.softmax(0)[says].item()
-    name, told = found.numbers["randomized network says"].rsplit(" (", 1)
+    name, told = found.numbers["random network says"].rsplit(" (", 1)
     assert name == network.class_names[says]
     assert float(told.removesuffix(")")) == pytest.approx(probability, abs=0.0051)
     assert float(found.numbers[SIMILARITY]) == pytest.approx(similarity(*maps), abs=0.011)
     assert found.panels[1].title == f"{count} of 50 random"
-    assert found.panels[1].alt.endswith(f"similarity {found.numbers[SIMILARITY]}.")
+    assert found.panels[1].alt.endswith(f"rank correlation {found.numbers[SIMILARITY]}.")
 
 
 def test_nothing_random_is_the_trained_network(answer):
     found = answer(layers=0)
     assert torch.equal(found.panels[0].image, found.panels[1].image)
     assert found.numbers[SIMILARITY] == "1.00"
-    assert found.numbers["randomized network says"].startswith("tiger cat (")
+    assert found.numbers["random network says"].startswith("tiger cat (")
 
 
 def test_half_a_layer_of_the_slider_is_a_whole_one(answer):
@@ -100,7 +103,7 @@ def test_own_photo_is_cropped(answer, own_photo):
 
 
 def test_slider_goes_from_none_to_all_layers_and_photos_are_the_books(without_grid, network):
-    layers, rule, photo = without_grid(limits_explorer, network)[0]
+    _, layers, rule, *_, photo = without_grid(limits_explorer, network)[0]
     assert (layers.values[0], layers.values[-1]) == (0, len(layers_top_down(network)))
     assert set(photo.values) <= set(photo_names())
     assert len(rule.values) == 3
@@ -109,11 +112,77 @@ def test_slider_goes_from_none_to_all_layers_and_photos_are_the_books(without_gr
 
 def test_a_network_of_other_layers_has_them_on_its_slider(answer_of, without_grid):
     squeezenet = load_network("squeezenet", input_size=(96, 96))
-    ((counts, *_), _) = without_grid(limits_explorer, squeezenet)
+    ((_, counts, *_), _) = without_grid(limits_explorer, squeezenet)
     assert (counts.values, counts.start) == ((0, 1, 2, 5, 10, 20, 26), 26)
     found = answer_of(limits_explorer, squeezenet)(photo="cat", layers=26, rule="gradient")
     (trained, random) = found.panels
     # redrawn, this network's last ReLU is shut for the class at all positions
     assert found.numbers[SIMILARITY] == "none"
     assert trained.title == "trained network"
-    assert "similarity none" in random.alt
+    assert "rank correlation none" in random.alt
+
+
+def strength(network, image, target, order):
+    """What an order goes by, in squares of 8 x 8 pixels."""
+    if order == "random order":
+        return torch.rand(28, 28, generator=torch.Generator().manual_seed(0))
+    if order == "edges of the photo":
+        gray = image.mean(0).numpy()
+        fine = torch.from_numpy(np.hypot(ndimage.sobel(gray, 0), ndimage.sobel(gray, 1)))
+    else:
+        rule = {"gradient": "gradient", "guided back-propagation": "guided"}[order]
+        fine = map_of(network, image[None], target, rule)
+    means = [[part.mean() for part in row.split(8, 1)] for row in fine.split(8)]
+    return torch.tensor(means)
+
+
+@pytest.mark.parametrize(
+    ("order", "share"),
+    [
+        ("gradient", 30),
+        ("guided back-propagation", 100),
+        ("edges of the photo", 50),
+        ("random order", 10),
+    ],
+)
+def test_highest_squares_are_replaced_and_the_curve_is_marked(
+    answer, network, fitted, order, share
+):
+    image = fitted["coffee"]
+    found = answer(test=PIXELS, photo="coffee", order=order, share=share)
+    target = network(image[None]).argmax().item()
+    values = strength(network, image, target, order).flatten().tolist()
+    highest = sorted(range(784), key=lambda i: -values[i])
+    # a blur of its own implementation, with the same kernel
+    blurred = GaussianBlur(51, 12.0)(image)
+    curve = []
+    for step in range(11):
+        seen = image.clone()
+        for i in highest[: round(step * 78.4)]:
+            rows, columns = (slice(8 * k, 8 * k + 8) for k in divmod(i, 28))
+            seen[:, rows, columns] = blurred[:, rows, columns]
+        if 10 * step == share:
+            torch.testing.assert_close(found.panels[1].image, seen, atol=1e-5, rtol=0)
+        with torch.no_grad():
+            curve.append(network(seen[None]).softmax(1)[0, target].item())
+    assert found.curve.values == pytest.approx(curve, abs=2e-3)
+    assert (found.curve.steps, found.curve.mark) == (10, share // 10)
+    probability, area = found.numbers.items()
+    assert probability[0] == "probability of espresso"
+    assert float(probability[1]) == pytest.approx(curve[share // 10], abs=0.008)
+    assert float(area[1]) == pytest.approx(np.trapezoid(curve, dx=0.1), abs=0.008)
+    assert f"{share}% of it replaced" in found.panels[1].alt
+    assert found.panels[0].image.shape == (3, 28, 28)
+
+
+def test_a_share_between_two_of_the_slider_is_computed(answer, own_photo):
+    found = answer(test=PIXELS, photo=own_photo, share=14.9, order="gradient")
+    assert found.panels[1].title == "15% replaced"
+    assert found.curve.mark == 1
+
+
+def test_each_control_belongs_to_one_test_and_the_photo_to_both(without_grid, network):
+    test, *others, photo = without_grid(limits_explorer, network)[0]
+    assert test.values == (LAYERS, PIXELS)
+    assert [control.needs for control in others] == [("test", LAYERS)] * 2 + [("test", PIXELS)] * 2
+    assert photo.needs is None

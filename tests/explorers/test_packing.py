@@ -100,6 +100,8 @@ def test_curve_keeps_three_digits_and_leaves_out_what_is_no_number():
     _, _, (title, steps, values) = packing.answer(Answer([], {}, curve))
     assert packing.tables()["texts"][title] == "score"
     assert (steps, values) == (40, [0.0, 1.23, None])
+    marked = packing.answer(Answer([], {}, curve._replace(mark=1)))
+    assert marked[2] == [title, steps, values, 1]
 
 
 @pytest.mark.parametrize(

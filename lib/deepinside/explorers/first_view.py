@@ -64,7 +64,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
             *(_control(control, prefix, control["name"] in off) for control in ordered),
             name="controls",
         ),
-        *(_curve(texts[title], steps, values) for title, steps, values in curve),
+        *(_curve(texts[title], *drawn) for title, *drawn in curve),
         _tag(
             "div",
             _button("play", "Play", hidden=still),
@@ -168,7 +168,7 @@ def _control(control: dict, prefix: str, off: bool) -> str:
     )
 
 
-def _curve(title: str, steps: int, values: list[float | None]) -> str:
+def _curve(title: str, steps: int, values: list[float | None], mark: int | None = None) -> str:
     width, height, left, top, bottom = 256, 200, 40, 10, 32
     known = [value for value in values if value is not None]
 
@@ -193,9 +193,11 @@ def _curve(title: str, steps: int, values: list[float | None]) -> str:
     def y(value: float) -> str:
         return f"{top + (height - top - bottom) * (high - value) / (high - low):.1f}"
 
+    here = None if mark is None else values[mark]
+    told = "" if here is None else f"; marked {_plain(here)}"
     words = (
         f"A curve from {_plain(known[0])} at step 0 to {_plain(known[-1])}; "
-        f"lowest {_plain(min(known))}, highest {_plain(max(known))}."
+        f"lowest {_plain(min(known))}, highest {_plain(max(known))}{told}."
     )
     drawn = [
         f'<line x1="{left}" x2="{width - 8}" y1="{y(0)}" y2="{y(0)}"/>',
@@ -208,7 +210,10 @@ def _curve(title: str, steps: int, values: list[float | None]) -> str:
     if low < 0 and float(y(low)) - float(y(0)) > 12:
         drawn.append(label(left - 4, y(low), _plain(low), "end"))
     points = " ".join(f"{x(i)},{y(v)}" for i, v in enumerate(values) if v is not None)
-    return figure(words, *drawn, f'<polyline points="{points}"/>')
+    drawn.append(f'<polyline points="{points}"/>')
+    if mark is not None and here is not None:
+        drawn.append(f'<circle cx="{x(mark)}" cy="{y(here)}" r="4"/>')
+    return figure(words, *drawn)
 
 
 def _button(name: str, text: str, *, hidden: bool = False) -> str:

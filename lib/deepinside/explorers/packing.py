@@ -71,11 +71,12 @@ class Panel(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One curve of an answer, over steps 0 to the last."""
+    """One curve of an answer, over steps 0 to the last; a mark is the place of one value."""
 
     title: str
     steps: int
     values: Sequence[float]
+    mark: int | None = None
 
 
 class Answer(NamedTuple):
@@ -139,7 +140,7 @@ class Packing:
 
         A panel is [title, alt, [height, width], picture, mask or -1, boxes, scale, aspect,
         frames] with the size and the boxes those of one frame, and its bars after these if it
-        has any; a number is [name, value], a curve [title, steps, values].
+        has any; a number is [name, value], a curve [title, steps, values] and its mark, if any.
 
         Raises
         ------
@@ -150,8 +151,9 @@ class Packing:
         numbers = [[self._text(text) for text in pair] for pair in answer.numbers.items()]
         if not answer.curve:
             return [panels, numbers]
-        title, steps, values = answer.curve
-        return [panels, numbers, [self._text(title), steps, [_rounded(value) for value in values]]]
+        title, steps, values, mark = answer.curve
+        curve = [self._text(title), steps, [_rounded(value) for value in values]]
+        return [panels, numbers, curve if mark is None else [*curve, mark]]
 
     def _panel(self, panel: Panel) -> list:
         pixels = _pixels(panel.image)
@@ -191,7 +193,7 @@ def still(answer: Answer) -> plots.Figure:
         [panel.title for panel in answer.panels],
         boxes=[boxes for _, boxes in drawn],
         bars=[panel.bars for panel in answer.panels],
-        curve=answer.curve,
+        curve=answer.curve and answer.curve[:3],
         note=f"{numbers}\n{STILL}",
     )
 

@@ -55,7 +55,7 @@ function unpacked([panels, numbers, curve], { pictures, texts }) {
       frames,
     })),
     numbers: numbers.map((pair) => pair.map((text) => texts[text])),
-    curve: curve && { title: texts[curve[0]], steps: curve[1], values: curve[2] },
+    curve: curve && { title: texts[curve[0]], steps: curve[1], values: curve[2], mark: curve[3] },
   };
 }
 
@@ -147,7 +147,9 @@ function curvePanel(curve) {
   const [low, high] = [Math.min(0, ...known), Math.max(0.001, ...known)];
   const x = (i) => (left + ((width - left - 8) * i) / (curve.values.length - 1)).toFixed(1);
   const y = (v) => (top + ((height - top - bottom) * (high - v)) / (high - low)).toFixed(1);
-  const range = `lowest ${Math.min(...known)}, highest ${Math.max(...known)}`;
+  const here = curve.values[curve.mark];
+  const told = here == null ? "" : `; marked ${here}`;
+  const range = `lowest ${Math.min(...known)}, highest ${Math.max(...known)}${told}`;
   drawing.setAttribute("aria-label", `A curve from ${known[0]} at step 0 to ${known.at(-1)}; ${range}.`);
   drawing.append(
     vector("line", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }),
@@ -160,6 +162,7 @@ function curvePanel(curve) {
   if (low < 0 && y(low) - y(0) > 12) drawing.append(label(left - 4, y(low), Number(low.toPrecision(3)), "end"));
   const points = curve.values.map((v, i) => (v === null ? "" : `${x(i)},${y(v)}`));
   drawing.append(vector("polyline", { points: points.filter(Boolean).join(" ") }));
+  markPoint(drawing, points[curve.mark]);
   return { figure, mark: (share) => markPoint(drawing, points[Math.round(share * (points.length - 1))]) };
 }
 
