@@ -135,7 +135,7 @@ def localization_explorer(network: Network) -> Explorer:
         ),
         Control(
             "lower",
-            "Background seeds below",
+            "Background seeds up to",
             (0.1, 0.3),
             start=0.3,
             needs=("way", _GRAPH_CUT),
