@@ -20,7 +20,7 @@ def gradient(network, image, target):
 
 
 def noisy_gradients(network, image, target):
-    noise = torch.randn(16, *image.shape[1:], generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(8, *image.shape[1:], generator=torch.Generator().manual_seed(0))
     return torch.cat([gradient(network, image + 0.15 * drawn, target) for drawn in noise])
 
 
@@ -92,10 +92,10 @@ def test_the_papers_map_of_the_first_class_is_like_itself(answer):
     assert answer().numbers[SIMILARITY] == "1.00"
 
 
-@pytest.mark.parametrize(("name", "place"), [("1st", 0), ("2nd", 1), ("3rd", 2)])
+@pytest.mark.parametrize(("name", "place"), [("1st", 0), ("2nd", 1)])
 def test_ranks_are_the_networks(answer, network, fitted, name, place):
     scores = network(fitted["rocket"][None])[0]
-    best = scores.topk(3).indices.tolist()
+    best = scores.topk(2).indices.tolist()
     found = answer(photo="rocket", **{CLASS: f"the network's {name}"})
     assert found.numbers["class"] == network.class_names[best[place]]
 

@@ -13,7 +13,7 @@ from deepinside.explorers.widget import Control, Explorer, State, photo_of, phot
 from deepinside.networks import Network
 from deepinside.saliency import gradient_times_input, image_gradient, saliency_map, smooth_grad
 
-_COPIES = 16
+_COPIES = 8
 
 
 def _smooth_grad(network: Network, image: Tensor, target: int, *, squared: bool = False) -> Tensor:
@@ -30,7 +30,7 @@ _WAYS: dict[str, Callable[[Network, Tensor, int], Tensor]] = {
     # the root has the unit of the other maps, and a brightest twentieth to be compared with theirs
     "SmoothGrad, root of squares": lambda n, x, c: _smooth_grad(n, x, c, squared=True).sqrt(),
 }
-_RANKS = ("the network's 1st", "the network's 2nd", "the network's 3rd")
+_RANKS = ("the network's 1st", "the network's 2nd")
 
 
 def saliency_explorer(network: Network) -> Explorer:
