@@ -149,9 +149,9 @@ def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bo
     graded = sum(exercise.is_code for exercise in found)
     parts = [
         f"# Exercises: {title}",
-        f"To the chapter [{title}](../{name}). The student notebook has a cell for each answer. "
-        f"Below {graded} of them a check runs your function on small networks whose results are "
-        "known, and says, if it is wrong, what kind of wrong it is.",
+        f"These exercises belong to the chapter [{title}](../{name}). The student notebook has a "
+        f"cell for each answer. For {graded} of them, a check below the cell runs your function on "
+        "small examples whose results are known, and explains the mistake if there is one.",
         "[![Open in Colab: the student notebook of this chapter](../pictures/colab.svg)]"
         f"({colab_address(name, root)})",
         "Without Colab: {download}`download the student notebook "
@@ -180,8 +180,8 @@ def chapter(name: str, teacher: NotebookNode, root: Path) -> NotebookNode:
     lines = [
         "## Exercises",
         "",
-        "Write these yourself. In the student notebook a check below each function says, if it",
-        "is wrong, what kind of wrong it is.",
+        "Write these yourself. In the student notebook, a check below each function explains the",
+        "mistake if there is one.",
         "",
         *titles,
         "",
