@@ -171,12 +171,12 @@ def test_the_contents_of_the_page_open_and_lead_to_a_section(visit, size):
     assert menu.get_attribute("aria-expanded") == "true"
     dialog = page.locator("dialog[open]")
     assert dialog.get_attribute("aria-label") == "On this page"
-    dialog.get_by_role("link", name="Choices").click()
-    page.wait_for_url("**#choices")
+    dialog.get_by_role("link", name="The grain").click()
+    page.wait_for_url("**#the-grain")
     dialog.wait_for(state="detached")
     assert menu.get_attribute("aria-expanded") == "false"
-    section = page.locator("#choices")
-    page.wait_for_function("() => document.activeElement.id === 'choices'")
+    section = page.locator("#the-grain")
+    page.wait_for_function("() => document.activeElement.id === 'the-grain'")
     assert 0 <= section.bounding_box()["y"] < size[1] / 4
 
 

@@ -65,9 +65,7 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
                 begun[i],
                 found.snapshots[_FRAMES, i],
                 {
-                    "objective at the start": f"{climbed[0, i]:.1f}",
-                    "objective at the end": f"{climbed[-1, i]:.1f}",
-                    "class score at the end": f"{scores[-1, i]:.1f}",
+                    "objective, start to end": f"{climbed[0, i]:.1f} to {climbed[-1, i]:.1f}",
                     "norm of the image less the mean": f"{found.norms[-1, i]:.1f}",
                     "probability, by the climbed network": f"{probabilities[i]:.2f}",
                     "probability, by a second network": f"{judged[i]:.2f}",
