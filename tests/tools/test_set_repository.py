@@ -39,14 +39,15 @@ def test_configuration_and_every_setup_cell_name_the_fork(copy):
     new = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))
     assert (new["repository"]["url"], new["repository"]["branch"]) == FORK
     here = old["repository"]
+    pages, own_pages = (config["html"]["baseurl"] for config in (old, new))
     for path in tool.notebooks(copy):
         text = before[path].decode("utf-8")
         there = f"git+{here['url']}@{here['branch']}"
         assert text.count(there) == 1
-        # and no other byte of the notebook is another, but in links to the repository's files
+        # and no other byte of the notebook is another, but in links to its files and pages
         link, to = link_of(here["url"], here["branch"]), link_of(*FORK)
-        new = text.replace(there, "git+" + "@".join(FORK)).replace(link, to)
-        assert path.read_text("utf-8") == new
+        text = text.replace(there, "git+" + "@".join(FORK)).replace(link, to)
+        assert path.read_text("utf-8") == text.replace(pages, own_pages)
 
 
 def test_links_to_files_of_the_repository_name_the_fork(copy):
