@@ -53,10 +53,11 @@ def test_the_contents_have_the_pages_on_which_the_titles_are(printed, texts, art
         name.lstrip("/"): printed.get_destination_page_number(place) + 1
         for name, place in printed.named_destinations.items()
     }
+    contents = "".join(texts[1 : numbers[entries[0][2]] - 1])
     for level, title, place in entries:
         if plain(title) not in texts[numbers[place] - 1]:
             wrong.append(title)
-        if level == 1 and plain(f"{title}{numbers[place]}") not in texts[1]:
+        if level == 1 and plain(f"{title}{numbers[place]}") not in contents:
             wrong.append(f"{title}, in the contents")
     assert not wrong
     assert len(entries) > 60
