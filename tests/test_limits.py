@@ -10,8 +10,10 @@ from torchvision.models.vision_transformer import VisionTransformer
 from deepinside.class_score import class_probability
 from deepinside.limits import (
     area_under,
+    blurred,
     change_one_pixel,
     deletion_curve,
+    edge_maps,
     insertion_curve,
     layers_top_down,
     randomize_layers,
@@ -85,6 +87,30 @@ def test_only_the_order_counts():
 def test_maps_without_a_rank_correlation_raise(maps, others, message):
     with pytest.raises(ValueError, match=message):
         rank_correlation(maps, others)
+
+
+# Maps and images without a network
+
+
+def test_edges_are_where_the_mean_of_the_channels_changes():
+    step = torch.zeros(3, 6, 8)
+    step[1, :, 4:] = 3
+    expected = torch.zeros(6, 8)
+    expected[:, 3:5] = 1 / math.sqrt(2)
+    for image, edges in ((step, expected), (step.mT, expected.T)):
+        torch.testing.assert_close(
+            edge_maps(torch.stack([image, 0 * image])), torch.stack([edges, 0 * edges])
+        )
+
+
+def test_a_blurred_point_is_a_bell_of_twelve_pixels():
+    image = torch.zeros(1, 3, 61, 71)
+    image[0, 1, 30, 35] = 1
+    bell = torch.exp(-(torch.arange(-25.0, 26) ** 2) / (2 * 12**2))
+    bell /= bell.sum()
+    expected = torch.zeros_like(image)
+    expected[0, 1, 5:56, 10:61] = bell[:, None] * bell
+    torch.testing.assert_close(blurred(image), expected, atol=1e-7, rtol=1e-4)
 
 
 # Randomized layers

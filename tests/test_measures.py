@@ -8,7 +8,6 @@ from scipy import ndimage
 
 from deepinside.measures import (
     best_iou,
-    ilsvrc_hit,
     iou,
     max_box_accuracy,
     mean_interval,
@@ -284,18 +283,6 @@ def test_tolerance_is_a_distance(tolerance):
 def test_only_a_finite_map_points(saliency):
     with pytest.raises(ValueError, match=r"finite map \(H, W\)"):
         pointing_hit(saliency, [(0, 0, 2, 2)])
-
-
-def test_ilsvrc_needs_class_and_box():
-    true = [(0, 0, 10, 10)]
-    assert ilsvrc_hit([(3, (50, 50, 60, 60)), (7, (0, 0, 10, 9))], 7, true)
-    assert not ilsvrc_hit([(3, (0, 0, 10, 10)), (7, (50, 50, 60, 60))], 7, true)
-    assert not ilsvrc_hit([], 7, true)
-    # an IoU of exactly 0.5, and one just below, of the nearer of two boxes
-    assert ilsvrc_hit([(7, (0, 0, 10, 5))], 7, [(50, 50, 60, 60), *true])
-    assert not ilsvrc_hit([(7, (0, 0, 10, 4.99))], 7, [(50, 50, 60, 60), *true])
-    with pytest.raises(ValueError, match="at most five"):
-        ilsvrc_hit([(7, true[0])] * 6, 7, true)
 
 
 def test_interval_has_the_width_that_theory_gives(generator):

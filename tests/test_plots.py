@@ -1,11 +1,13 @@
 """What a figure shows is read from the figure itself."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from matplotlib.text import Annotation
 from PIL import Image
 
 from deepinside import plots
@@ -145,9 +147,6 @@ def test_columns_have_a_box_for_each_label_and_lines_from_edge_to_edge():
 
 def test_the_twin_is_drawn_beside_each_layer_with_the_kernel_turned_and_one_box_in_red():
     (axis,) = plots.backward_twin().axes
-    texts = [text.get_text() for text in axis.texts if text.get_text()]
-    digits = [int(text) for text in texts if text.isdigit()]
-    assert digits == [*range(1, 10), *range(9, 0, -1)]
     at = {text.get_text().split("\n")[0]: text.get_position() for text in axis.texts}
     for forward, backward in (
         ("ReLU", "gradient: mask from the left"),
@@ -157,7 +156,34 @@ def test_the_twin_is_drawn_beside_each_layer_with_the_kernel_turned_and_one_box_
         assert at[forward][0] < at[backward][0]
         assert at[forward][1] == at[backward][1]
     (red,) = [box for box in axis.patches if box.get_linewidth() == 2]
-    assert red.get_y() < at["ReLU"][1] < red.get_y() + red.get_height()
+    assert red.get_bbox().contains(*at["gradient: mask from the left"])
+    assert red.get_edgecolor()[0] > 2 * max(red.get_edgecolor()[1:3])
+
+
+def test_the_twins_kernels_are_read_in_opposite_orders():
+    (axis,) = plots.backward_twin().axes
+    numbers = [text for text in axis.texts if text.get_text().isdigit()]
+    middle = np.mean([text.get_position()[0] for text in numbers])
+    read = {True: [], False: []}
+    for text in sorted(numbers, key=lambda text: (-text.get_position()[1], text.get_position()[0])):
+        read[text.get_position()[0] < middle].append(int(text.get_text()))
+    assert read == {True: [*range(1, 10)], False: [*range(9, 0, -1)]}
+
+
+def test_the_twins_arrows_go_up_on_the_left_down_on_the_right_and_across_in_between():
+    (axis,) = plots.backward_twin().axes
+    at = {text.get_text(): text.get_position() for text in axis.texts}
+    left, right = at["image"][0], at["signal at the image"][0]
+    layers = ("image", "convolution", "ReLU", "max-pooling", "fully connected", "class scores")
+    heights = [at[name][1] for name in layers]
+    # from (x, y) to (x, y), between boxes that are one high
+    pairs = list(itertools.pairwise(heights))
+    up = [(left, low + 0.5, left, high - 0.5) for low, high in pairs]
+    across = [(3.9, height, 8.0, height) for height in heights[1:-1]]
+    down = [(right, high - 0.5, right, low + 0.5) for low, high in pairs]
+    arrows = [text for text in axis.texts if isinstance(text, Annotation)]
+    ways = sorted((*text.get_position(), *text.xy) for text in arrows)
+    assert ways == [pytest.approx(way) for way in (*up, *across, *sorted(down))]
 
 
 def test_lines_are_told_apart_without_color():

@@ -17,10 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure_localization import chosen_on, read_entries, read_photo
-from skimage.filters import sobel
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
 from deepinside.class_activation import class_activation_map, guided_grad_cam
@@ -31,7 +29,9 @@ from deepinside.images import Box, squashed
 from deepinside.integrated_gradients import integrated_gradients
 from deepinside.limits import (
     area_under,
+    blurred,
     deletion_curve,
+    edge_maps,
     insertion_curve,
     layers_top_down,
     randomize_layers,
@@ -76,11 +76,6 @@ PAIRS = (
 Method = Callable[[Network, Tensor, int], Tensor]
 
 
-def blurred(images: Tensor) -> Tensor:
-    """Return images blurred until no class is seen, as in the chapter *Limits*."""
-    return gaussian_blur(images, [51, 51], [12.0, 12.0])
-
-
 def enlarged(maps: Tensor, images: Tensor) -> Tensor:
     """Return maps (N, h, w) at the images' size, bilinear."""
     return F.interpolate(maps[:, None], images.shape[2:], mode="bilinear")[:, 0]
@@ -94,11 +89,6 @@ def coarse(maps: Tensor) -> Tensor:
 def largest(signals: Tensor) -> Tensor:
     """Return the largest magnitude over the channels, as the paper reads its map."""
     return signals.abs().amax(1)
-
-
-def edge_maps(images: Tensor) -> Tensor:
-    """Return how strong the edges of images are, by a Sobel filter."""
-    return torch.stack([torch.from_numpy(sobel(image.mean(0).numpy())) for image in images])
 
 
 METHODS: dict[str, Method] = {

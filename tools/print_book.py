@@ -5,9 +5,9 @@ Chromium prints. A browser knows the number of a page only when it has printed i
 is printed twice, and the second time the contents have the numbers.
 """
 
+import html
 import os
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,12 +18,14 @@ from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+import pages
+
 ROOT = Path(__file__).resolve().parents[1]
-HTML = ROOT / "_build" / "html"
 LEFT_OUT = "book/api/"
+SHEETS = 'link[rel="stylesheet"]'
 REPEATED = {"Exercises", "Recap", "References"}  # sections of every chapter, not in the contents
 NAME = "deep-inside-convnets.pdf"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # beside the book's own style of paper, what only the whole book has
 STYLE = """
 article.bd-article, .print-contents { break-before: page; }
@@ -72,19 +74,23 @@ def anchor(page: str, fragment: str = "") -> str:
     return re.sub(r"[^\w-]", "-", f"{page}--{fragment}" if fragment else page)
 
 
-def article(folder: Path, page: str, pages: list[str], address: str) -> Tag:
+def article(folder: Path, page: str, printed: list[str], address: str) -> Tag:
     """Return the text of a page, whose links lead to places of the same document.
 
-    Links to pages that are not printed lead to `address`, where the book is published.
+    Links to pages that are not printed lead to `address`, where the book is published. The
+    page's style sheets and pictures have whole addresses.
     """
     soup = BeautifulSoup((folder / f"{page}.html").read_text("utf-8"), "html.parser")
+    here = (folder / page).parent
+    for sheet in soup.select(SHEETS):
+        sheet["href"] = (here / sheet["href"].partition("?")[0]).resolve().as_uri()
     text = soup.select_one("article.bd-article")
-    for gone in text.select("script, source, .headerlink, .dx-controls, .dx-tools, .print-edition"):
+    for gone in text.select("script, source, .headerlink, .print-edition"):
         gone.decompose()
     for named in text.select("[id]"):
         named["id"] = anchor(page, named["id"])
     for picture in text.select('img:not([src^="data:"])'):
-        picture["src"] = (folder / page).parent.joinpath(picture["src"]).resolve().as_uri()
+        picture["src"] = (here / picture["src"]).resolve().as_uri()
     for picture in text.select("img"):
         del picture["loading"]
     for enlarged in text.select("a.enlarge"):
@@ -95,7 +101,7 @@ def article(folder: Path, page: str, pages: list[str], address: str) -> Tag:
             continue
         file = Path(os.path.normpath(Path(page).parent / path)) if path else Path(f"{page}.html")
         leads_to = file.with_suffix("").as_posix()
-        if leads_to in pages:
+        if leads_to in printed:
             link["href"] = f"#{anchor(leads_to, fragment)}"
         else:
             link["href"] = f"{address}{file.as_posix()}" + (f"#{fragment}" if fragment else "")
@@ -118,8 +124,8 @@ def headings(articles: list[Tag]) -> list[tuple[int, str, str]]:
 def contents_page(entries: list[tuple[int, str, str]], numbers: dict[str, int]) -> str:
     """Return the table of contents, with the numbers of the pages as far as they are known."""
     rows = "".join(
-        f'<a class="level-{level}" href="#{place}"><span>{title}</span>'
-        f"<span>{numbers.get(place, 0) or '&nbsp;'}</span></a>"
+        f'<a class="level-{level}" href="#{place}"><span>{html.escape(title)}</span>'
+        f"<span>{numbers.get(place, '&nbsp;')}</span></a>"
         for level, title, place in entries
     )
     return f'<nav class="print-contents"><h1>Contents</h1>{rows}</nav>'
@@ -148,21 +154,23 @@ def print_book(folder: Path, config: dict, contents: dict, chromium: str, path: 
     path : Path
         Where the PDF is written.
     """
-    pages = printed_pages(contents)
-    articles = [article(folder, page, pages, config["html"]["baseurl"]) for page in pages]
+    names = printed_pages(contents)
+    articles = [article(folder, name, names, config["html"]["baseurl"]) for name in names]
     entries, body = headings(articles), "".join(map(str, articles))
-    head = "".join(
-        f'<link rel="stylesheet" href="{sheet}">' for sheet in style_sheets(folder, pages)
+    # each style sheet once, in the order in which the pages ask for them
+    found = dict.fromkeys(
+        sheet["href"] for text in articles for sheet in text.find_parent("html").select(SHEETS)
     )
-    numbers: dict[str, int] = {}
+    head = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in found)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=pages.CHROMIUM_OPTIONS)
         document = Path(scratch, "book.html")
-        for _ in range(2):
+        for is_second in (False, True):
+            numbers = page_numbers(path) if is_second else {}
             document.write_text(
                 '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-                f"<title>{config['title']}</title>{head}<style>{STYLE}</style></head><body>"
-                f'<div class="bd-main"><div class="bd-content">{title_page(config)}'
+                f"<title>{html.escape(config['title'])}</title>{head}<style>{STYLE}</style></head>"
+                f'<body><div class="bd-main"><div class="bd-content">{title_page(config)}'
                 f"{contents_page(entries, numbers)}{body}</div></div></body></html>",
                 "utf-8",
             )
@@ -170,19 +178,7 @@ def print_book(folder: Path, config: dict, contents: dict, chromium: str, path: 
             page.goto(document.as_uri(), wait_until="load")
             page.pdf(path=path, footer_template=FOOTER, **PAPER)
             page.close()
-            numbers = page_numbers(path)
         browser.close()
-
-
-def style_sheets(folder: Path, pages: list[str]) -> list[str]:
-    """Return the addresses of the style sheets that the pages ask for, in their order."""
-    found = {}
-    for page in pages:
-        soup = BeautifulSoup((folder / f"{page}.html").read_text("utf-8"), "html.parser")
-        for link in soup.select('link[rel="stylesheet"]'):
-            sheet = (folder / page).parent / link["href"].partition("?")[0]
-            found[sheet.resolve().as_uri()] = None
-    return list(found)
 
 
 def link_from_first_page(folder: Path, first: str, path: Path) -> None:
@@ -199,21 +195,27 @@ def link_from_first_page(folder: Path, first: str, path: Path) -> None:
 def title_page(config: dict) -> str:
     """Return the first page: the book's name, and where it lives."""
     address = config["html"]["baseurl"]
+    title, author = (html.escape(config[name]) for name in ("title", "author"))
     return (
-        f'<header class="print-title"><p>{config["title"]}</p><p>{config["author"]}</p>'
+        f'<header class="print-title"><p>{title}</p><p>{author}</p>'
         f'<p>In this edition the explorers are pictures. They answer at<br><a href="{address}">'
         f"{address}</a></p></header>"
     )
 
 
-if __name__ == "__main__":
-    named = [os.environ.get("CHROMIUM", ""), *CHROMIUM]
-    chromium = next(filter(None, map(shutil.which, named)), None)
+def main() -> None:
+    """Print the book that is built here."""
+    chromium = pages.find_chromium()
     if chromium is None:
         sys.exit("No Chromium: `apt-get install chromium`, or set CHROMIUM to the path of one.")
     config, contents = (
         yaml.safe_load((ROOT / name).read_text("utf-8")) for name in ("_config.yml", "_toc.yml")
     )
-    print_book(HTML, config, contents, chromium, HTML / NAME)
-    link_from_first_page(HTML, contents["root"], HTML / NAME)
-    print(HTML / NAME)
+    path = pages.BUILT / NAME
+    print_book(pages.BUILT, config, contents, chromium, path)
+    link_from_first_page(pages.BUILT, contents["root"], path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

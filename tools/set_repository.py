@@ -2,8 +2,8 @@
 
 ``python tools/set_repository.py https://github.com/OWNER/NAME main`` changes `_config.yml`, which
 the pages' buttons follow, the notebooks' setup cells, which install from there, the links to
-files of the repository, and the project's addresses in README.md, CITATION.cff, pyproject.toml and
-the page for lost addresses, book/404.html.
+files of the repository, to its README and to the published pages, and the project's addresses in
+README.md, CITATION.cff, pyproject.toml and the page for lost addresses, book/404.html.
 Nothing else of these files changes. Whoever forks the book calls it once; ``make release`` calls
 it for the tag. It needs no packages.
 """

@@ -28,9 +28,9 @@ def integrated_gradients(
     """Return each pixel's share of the score's change from a baseline, (N, C, H, W).
 
     Signed, in logits. The gradient is taken in the middle of each of `steps` equal parts of the
-    line. The sum over an image approaches ``S_c(I) - S_c(B)`` with many parts, but not steadily: on
-    photos from black it may be off by more than half at 50. Each step takes one pass forward and
-    one back, for all images together. Sundararajan et al. (2017).
+    line. The sum over an image approaches ``S_c(I) - S_c(B)`` with many parts, but not steadily:
+    from black, with 50 parts, it is off by a third on one photo. Each step takes one pass forward
+    and one back, for all images together. Sundararajan et al. (2017).
 
     Parameters
     ----------

@@ -10,7 +10,9 @@ import copy
 
 import torch
 from scipy.stats import spearmanr
+from skimage.filters import sobel
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from deepinside.class_score import Target, class_probability, target_classes
 
@@ -39,6 +41,22 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
             raise ValueError("expected finite maps with an order of pixels, got one value all over")
     images = zip(*(values.numpy() for values in pair), strict=True)
     return torch.tensor([spearmanr(*image).statistic for image in images], dtype=torch.float64)
+
+
+def edge_maps(images: Tensor) -> Tensor:
+    """Return how strong the edges of images (N, C, H, W) are, (N, H, W), by a Sobel filter.
+
+    A map that knows no network, and the control of those that do. Chapter *Limits*.
+    """
+    return torch.stack([torch.from_numpy(sobel(gray.numpy())) for gray in images.mean(1)])
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Return images (N, C, H, W) blurred until no class is seen, as pixels are replaced by them.
+
+    With a standard deviation of 12 pixels, for images of 224 x 224. Chapter *Limits*.
+    """
+    return gaussian_blur(images, [51, 51], [12.0, 12.0])
 
 
 def layers_top_down(network: nn.Module) -> list[str]:

@@ -159,19 +159,6 @@ def _check_map(saliency: Tensor) -> None:
         raise ValueError(f"expected a finite map (H, W), got shape {tuple(saliency.shape)}")
 
 
-def ilsvrc_hit(
-    answers: Sequence[tuple[int, Box]], true_class: int, true_boxes: Sequence[Box]
-) -> bool:
-    """Return whether one of at most five answers has the class and an IoU of at least 0.5.
-
-    ``1 - mean`` over images is the top-5 localization error of ILSVRC. Paper §3.2.
-    """
-    if len(answers) > 5:
-        raise ValueError(f"expected at most five answers, got {len(answers)}")
-    right = [box for answer, box in answers if answer == true_class]
-    return any(best_iou(box, true_boxes) >= 0.5 for box in right)
-
-
 def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generator) -> Estimate:
     """Return the mean over images and its 95 % bootstrap interval.
 

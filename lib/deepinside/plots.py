@@ -326,7 +326,7 @@ def linked_columns(
     Parameters
     ----------
     columns : dict
-        Title of a column to the labels of its boxes, from the top.
+        Title of a column to the labels of its boxes, from the top. All labels differ.
     links : sequence of (str, str)
         Labels of two boxes, the left one first.
     """
@@ -338,8 +338,7 @@ def linked_columns(
         step = rows / len(labels)
         for i, label in enumerate(labels):
             places[label] = x, y = x, -step * (i + 0.5) - 0.3
-            axis.add_patch(Rectangle((x - 0.4, y - 0.33), 0.8, 0.66, fc="0.93", ec="0.4"))
-            axis.text(x, y, label, ha="center", va="center", size=8)
+            _draw_box(axis, (x - 0.4, y, 0.8, 0.66), label, "0.93", "0.4", size=8)
     for left, right in links:
         (start, low), (end, high) = places[left], places[right]
         axis.plot([start + 0.4, end - 0.4], [low, high], color="0.4", linewidth=1)
@@ -369,9 +368,9 @@ def backward_twin() -> Figure:
     axis.set_axis_off()
     for i, (forward, between, backward) in enumerate(rows):
         y, is_end = 2 * i, i in (0, len(rows) - 1)
-        color = "#b2182b" if forward == "ReLU" else "black"
-        _draw_box(axis, (0.1, y, 3.8), forward, "white" if is_end else "#d1e5f0")
-        _draw_box(axis, (8.0, y, 6.1), backward, "white" if is_end else "#fddbc7", color)
+        edge, line = ("#b2182b", 2) if forward == "ReLU" else ("black", 1)
+        _draw_box(axis, (0.1, y, 3.8, 1), forward, "white" if is_end else "#d1e5f0")
+        _draw_box(axis, (8.0, y, 6.1, 1), backward, "white" if is_end else "#fddbc7", edge, line)
         if i:
             _draw_arrow(axis, (2.0, y - 1.5), (2.0, y - 0.5))
             _draw_arrow(axis, (11.05, y - 0.5), (11.05, y - 1.5))
@@ -492,13 +491,19 @@ def _outline(axis: Axes, box: Box, dashes: str = "-") -> None:
 
 
 def _draw_box(
-    axis: Axes, place: tuple[float, float, float], text: str, fill: str, edge: str = "black"
+    axis: Axes,
+    place: tuple[float, float, float, float],
+    text: str,
+    fill: str,
+    edge: str = "black",
+    line: float = 1,
+    size: float = 10,
 ) -> None:
-    """Draw a text in a box, one high, at (left, middle, width)."""
-    left, middle, width = place
-    line = 1 if edge == "black" else 2
-    axis.add_patch(Rectangle((left, middle - 0.5), width, 1, fc=fill, ec=edge, lw=line))
-    axis.text(left + width / 2, middle, text, ha="center", va="center")
+    """Draw a text in a box at (left, middle, width, height)."""
+    left, middle, width, height = place
+    corner = (left, middle - height / 2)
+    axis.add_patch(Rectangle(corner, width, height, fc=fill, ec=edge, lw=line))
+    axis.text(left + width / 2, middle, text, ha="center", va="center", size=size)
 
 
 def _draw_arrow(

@@ -10,11 +10,11 @@ from torchvision.transforms import GaussianBlur
 
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.explorers import limits_explorer
-from deepinside.images import photo_names
+from deepinside.images import load_photo, photo_names
 from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.networks import load_network
 
-SIMILARITY = "rank correlation of the two maps"
+RANK_CORRELATION = "rank correlation of the two maps"
 LAYERS, PIXELS = "layers", "pixels"
 
 
@@ -73,15 +73,15 @@ def test_maps_and_numbers_are_those_of_both_networks(answer, network, fitted, co
     name, told = found.numbers["random network says"].rsplit(" (", 1)
     assert name == network.class_names[says]
     assert float(told.removesuffix(")")) == pytest.approx(probability, abs=0.0051)
-    assert float(found.numbers[SIMILARITY]) == pytest.approx(similarity(*maps), abs=0.011)
+    assert float(found.numbers[RANK_CORRELATION]) == pytest.approx(similarity(*maps), abs=0.011)
     assert found.panels[1].title == f"{count} of 50 random"
-    assert found.panels[1].alt.endswith(f"rank correlation {found.numbers[SIMILARITY]}.")
+    assert found.panels[1].alt.endswith(f"rank correlation {found.numbers[RANK_CORRELATION]}.")
 
 
 def test_nothing_random_is_the_trained_network(answer):
     found = answer(layers=0)
     assert torch.equal(found.panels[0].image, found.panels[1].image)
-    assert found.numbers[SIMILARITY] == "1.00"
+    assert found.numbers[RANK_CORRELATION] == "1.00"
     assert found.numbers["random network says"].startswith("tiger cat (")
 
 
@@ -117,9 +117,20 @@ def test_a_network_of_other_layers_has_them_on_its_slider(answer_of, without_gri
     found = answer_of(limits_explorer, squeezenet)(photo="cat", layers=26, rule="gradient")
     (trained, random) = found.panels
     # redrawn, this network's last ReLU is shut for the class at all positions
-    assert found.numbers[SIMILARITY] == "none"
+    assert found.numbers[RANK_CORRELATION] == "none"
     assert trained.title == "trained network"
     assert "rank correlation none" in random.alt
+
+
+def replaced(image, values, share):
+    """An image (3, 224, 224) whose highest squares, a share of all, are blurred."""
+    highest = sorted(range(784), key=lambda i: -values.flatten()[i])
+    # a blur of its own implementation, with the same kernel
+    seen, blurred = image.clone(), GaussianBlur(51, 12.0)(image)
+    for i in highest[: round(share * 784)]:
+        rows, columns = (slice(8 * k, 8 * k + 8) for k in divmod(i, 28))
+        seen[:, rows, columns] = blurred[:, rows, columns]
+    return seen
 
 
 def strength(network, image, target, order):
@@ -151,20 +162,11 @@ def test_highest_squares_are_replaced_and_the_curve_is_marked(
     image = fitted["coffee"]
     found = answer(test=PIXELS, photo="coffee", order=order, share=share)
     target = network(image[None]).argmax().item()
-    values = strength(network, image, target, order).flatten().tolist()
-    highest = sorted(range(784), key=lambda i: -values[i])
-    # a blur of its own implementation, with the same kernel
-    blurred = GaussianBlur(51, 12.0)(image)
-    curve = []
-    for step in range(11):
-        seen = image.clone()
-        for i in highest[: round(step * 78.4)]:
-            rows, columns = (slice(8 * k, 8 * k + 8) for k in divmod(i, 28))
-            seen[:, rows, columns] = blurred[:, rows, columns]
-        if 10 * step == share:
-            torch.testing.assert_close(found.panels[1].image, seen, atol=1e-5, rtol=0)
-        with torch.no_grad():
-            curve.append(network(seen[None]).softmax(1)[0, target].item())
+    values = strength(network, image, target, order)
+    steps = torch.stack([replaced(image, values, step / 10) for step in range(11)])
+    torch.testing.assert_close(found.panels[1].image, steps[share // 10], atol=1e-5, rtol=0)
+    with torch.no_grad():
+        curve = network(steps).softmax(1)[:, target].tolist()
     assert found.curve.values == pytest.approx(curve, abs=2e-3)
     assert (found.curve.steps, found.curve.mark) == (10, share // 10)
     probability, area = found.numbers.items()
@@ -172,13 +174,25 @@ def test_highest_squares_are_replaced_and_the_curve_is_marked(
     assert float(probability[1]) == pytest.approx(curve[share // 10], abs=0.008)
     assert float(area[1]) == pytest.approx(np.trapezoid(curve, dx=0.1), abs=0.008)
     assert f"{share}% of it replaced" in found.panels[1].alt
-    assert found.panels[0].image.shape == (3, 28, 28)
+    pixels = found.panels[0].image.permute(1, 2, 0).numpy()
+    assert np.abs(pixels - colors(values)).mean() < 2e-3
 
 
-def test_a_share_between_two_of_the_slider_is_computed(answer, own_photo):
+def test_a_share_between_two_of_the_slider_is_computed(answer, network, fitted):
+    image, own_photo = fitted["coffee"], load_photo("coffee")
     found = answer(test=PIXELS, photo=own_photo, share=14.9, order="gradient")
+    target = network(image[None]).argmax().item()
+    seen = replaced(image, strength(network, image, target, "gradient"), 0.149)
+    torch.testing.assert_close(found.panels[1].image, seen, atol=1e-5, rtol=0)
+    probability = network(seen[None]).softmax(1)[0, target].item()
+    told = float(found.numbers["probability of espresso"])
+    assert told == pytest.approx(probability, abs=0.008)
+    # not the value of the step beside it
+    assert abs(told - found.curve.values[1]) > 0.02
     assert found.panels[1].title == "15% replaced"
-    assert found.curve.mark == 1
+    assert found.panels[1].alt.startswith("your photo, 15% of it replaced")
+    # no point of the curve is the one that is told
+    assert found.curve.mark is None
 
 
 def test_each_control_belongs_to_one_test_and_the_photo_to_both(without_grid, network):

@@ -11,7 +11,7 @@ from deepinside.explorers import saliency_explorer
 from deepinside.images import photo_names
 
 CLASS, WAY = "class", "map"
-SIMILARITY = "rank correlation with the paper's map, 1st class"
+RANK_CORRELATION = "rank correlation with the paper's map, 1st class"
 
 
 def gradient(network, image, target):
@@ -76,7 +76,7 @@ def test_map_and_numbers_are_those_of_the_class_and_the_way(answer, network, cof
     assert float(found.numbers["class probability"]) == pytest.approx(probability.item(), abs=0.006)
     rank = np.corrcoef(ranks(expected), ranks(paper))[0, 1]
     assert rank < 0.9
-    assert float(found.numbers[SIMILARITY]) == pytest.approx(rank, abs=0.006)
+    assert float(found.numbers[RANK_CORRELATION]) == pytest.approx(rank, abs=0.006)
 
     values = sorted(expected.flatten().tolist(), reverse=True)
     top = sum(values[: 224 * 224 // 20]) / sum(values)
@@ -89,7 +89,7 @@ def test_map_and_numbers_are_those_of_the_class_and_the_way(answer, network, cof
 
 
 def test_the_papers_map_of_the_first_class_is_like_itself(answer):
-    assert answer().numbers[SIMILARITY] == "1.00"
+    assert answer().numbers[RANK_CORRELATION] == "1.00"
 
 
 @pytest.mark.parametrize(("name", "place"), [("1st", 0), ("2nd", 1)])

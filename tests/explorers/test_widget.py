@@ -159,6 +159,9 @@ def test_own_photo_reaches_the_computation_as_a_tensor(sent):
     assert sent[0]["kind"] == "answer"
     assert seen[-1].shape == (3, 10, 20)
     assert seen[-1][0].mean() > 0.9 > 0.1 > seen[-1][1].mean()
+    # the same tensor again, so that what was found of it is known
+    ask(explorer, {"photo": "none"}, photo=url)
+    assert seen[-1] is seen[-2]
 
 
 @pytest.mark.parametrize(

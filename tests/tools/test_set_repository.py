@@ -40,8 +40,10 @@ def test_configuration_and_every_setup_cell_name_the_fork(copy):
     assert (new["repository"]["url"], new["repository"]["branch"]) == FORK
     here = old["repository"]
     pages, own_pages = (config["html"]["baseurl"] for config in (old, new))
-    for path in tool.notebooks(copy):
-        text = before[path].decode("utf-8")
+    texts = [before[path].decode("utf-8") for path in tool.notebooks(copy)]
+    assert any(f"{here['url']}#" in text for text in texts)
+    assert any(pages in text for text in texts)
+    for path, text in zip(tool.notebooks(copy), texts, strict=True):
         there = f"git+{here['url']}@{here['branch']}"
         assert text.count(there) == 1
         # and no other byte of the notebook is another, but in links to its files and pages

@@ -5,7 +5,6 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from skimage.filters import sobel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +14,7 @@ from deepinside.class_score import class_index, class_score, top_classes
 from deepinside.explorers.packing import Answer, Panel, map_panel
 from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
 from deepinside.integrated_gradients import integrated_gradients
-from deepinside.limits import layers_top_down, randomize_layers, rank_correlation
+from deepinside.limits import edge_maps, layers_top_down, randomize_layers, rank_correlation
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.occlusion import occlusion
 from deepinside.saliency import image_gradient
@@ -94,13 +93,12 @@ def later_methods_explorer(network: Network) -> Explorer:
         trained, values = (values_of(photo, target, method, one) for one in (_TRAINED, name))
         shown = _read(values, image)
         likeness = _similarity(shown, _read(trained, image))
-        edges = torch.from_numpy(sobel(image[0].mean(0).numpy()))[None]
         score = class_score(recalling[name], image, target)
         numbers = {
             "class": network.class_names[target],
             "class score": f"{score.item():z.1f}",
             "similarity to the trained network's map": likeness,
-            "similarity to the photo's edges": _similarity(shown, edges),
+            "similarity to the photo's edges": _similarity(shown, edge_maps(image)),
         }
         if method == _INTEGRATED:
             change = score - class_score(recalling[name], torch.zeros_like(image), target)

@@ -4,10 +4,8 @@ import math
 from functools import lru_cache
 
 import torch
-from skimage.filters import sobel
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from deepinside import images
 from deepinside.class_score import ClassScore, class_probability, top_classes
@@ -15,7 +13,14 @@ from deepinside.deconvnet import pseudo_gradient
 from deepinside.explorers.deconvnet import RULES
 from deepinside.explorers.packing import Answer, Curve, Panel, map_panel
 from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
-from deepinside.limits import area_under, layers_top_down, randomize_layers, rank_correlation
+from deepinside.limits import (
+    area_under,
+    blurred,
+    edge_maps,
+    layers_top_down,
+    randomize_layers,
+    rank_correlation,
+)
 from deepinside.networks import Network
 
 _LAYERS, _PIXELS = "layers", "pixels"
@@ -24,7 +29,7 @@ _EDGES, _RANDOM = "edges of the photo", "random order"
 _SHARES = (0, 10, 20, 30, 50, 70, 100)
 # pixels go in squares, so many a side, and the curve has so many steps
 _SQUARES, _STEPS = 28, 10
-# what is kept of the photos of the grid, and of a reader's last ones
+# what is kept of the photos of the grid, and of a reader's last one
 _KEPT = 32
 
 
@@ -50,8 +55,8 @@ def limits_explorer(network: Network) -> Explorer:
         return image, top_classes(network, image, 1)[0][0]
 
     @lru_cache(maxsize=_KEPT)
-    def blurred(photo: str | Tensor) -> Tensor:
-        return gaussian_blur(image_and_class(photo)[0], [51, 51], [12.0, 12.0])
+    def blurred_photo(photo: str | Tensor) -> Tensor:
+        return blurred(image_and_class(photo)[0])
 
     @lru_cache(maxsize=_KEPT)
     def trained_map(photo: str | Tensor, rule: str) -> Tensor:
@@ -66,9 +71,14 @@ def limits_explorer(network: Network) -> Explorer:
     def squares_and_curve(photo: str | Tensor, order: str) -> tuple[Tensor, list[float]]:
         """Return what an order goes by, one value a square, and the class probabilities."""
         image, asked = image_and_class(photo)
-        squares = _squares(image, trained_map(photo, order) if order in RULES else order)
-        shares = [k / _STEPS for k in range(_STEPS + 1)]
-        steps = torch.cat([_replaced(image, blurred(photo), squares, share) for share in shares])
+        if order == _RANDOM:
+            squares = torch.rand(_SQUARES, _SQUARES, generator=torch.Generator().manual_seed(0))
+        else:
+            fine = edge_maps(image) if order == _EDGES else trained_map(photo, order)
+            squares = F.adaptive_avg_pool2d(fine, _SQUARES)[0]
+        # of whole squares, as the picture is: `deletion_curve` would cut one at most steps
+        blank, shares = blurred_photo(photo), [k / _STEPS for k in range(_STEPS + 1)]
+        steps = torch.cat([_replaced(image, blank, squares, share) for share in shares])
         return squares, class_probability(network, steps, asked.index).tolist()
 
     def of_layers(state: State) -> Answer:
@@ -98,12 +108,12 @@ def limits_explorer(network: Network) -> Explorer:
         image, asked = image_and_class(state["photo"])
         order, share = state["order"], state["share"] / 100
         squares, curve = squares_and_curve(state["photo"], order)
-        seen = _replaced(image, blurred(state["photo"]), squares, share)
-        mark = round(share * _STEPS)
+        seen = _replaced(image, blurred_photo(state["photo"]), squares, share)
+        step = round(share * _STEPS)
+        mark = step if math.isclose(share * _STEPS, step) else None
         # between two steps of the curve the network is asked again
-        on_curve = math.isclose(share * _STEPS, mark)
-        here = curve[mark] if on_curve else class_probability(network, seen, asked.index).item()
-        now = f"{here:.2f}"
+        p = class_probability(network, seen, asked.index).item() if mark is None else curve[mark]
+        now = f"{p:.2f}"
         title = photo_title(state["photo"])
         panels = [
             map_panel(f"{title} in squares: {order}.", squares)._replace(title=order),
@@ -163,15 +173,6 @@ def _magnitudes(network: Network, image: Tensor, target: int, rule: str) -> Tens
 
 def _map_panel(title: str, alt: str, saliency: Tensor) -> Panel:
     return map_panel(alt, saliency, grainy=True)._replace(title=title)
-
-
-def _squares(image: Tensor, order: Tensor | str) -> Tensor:
-    """Return the mean in each square of a map (1, H, W), or of one that knows no network."""
-    if isinstance(order, str):
-        if order == _RANDOM:
-            return torch.rand(_SQUARES, _SQUARES, generator=torch.Generator().manual_seed(0))
-        order = torch.from_numpy(sobel(image[0].mean(0).numpy()))[None]
-    return F.adaptive_avg_pool2d(order, _SQUARES)[0]
 
 
 def _replaced(image: Tensor, other: Tensor, squares: Tensor, share: float) -> Tensor:

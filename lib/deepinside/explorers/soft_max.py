@@ -11,7 +11,7 @@ from deepinside.networks import Network
 
 _ASKED, _RIVAL = "tabby", "tiger cat"
 _NAMES = (_ASKED, _RIVAL, "Egyptian cat", "lynx")
-_OWN, _RIVALS, _ALL = (-4, -2, 0, 2, 4, 6), (-4, -2, 0, 2, 4), (-4, -2, 0, 2, 4)
+_OWN, _OTHERS = (-4, -2, 0, 2, 4, 6), (-4, -2, 0, 2, 4)
 
 
 def soft_max_explorer(network: Network) -> Explorer:
@@ -28,19 +28,20 @@ def soft_max_explorer(network: Network) -> Explorer:
     """
     scores, gradients = _scores_and_gradients(network)
     products = gradients @ gradients.T
+    norm_of_score = products[0, 0].sqrt()
+    highest = scores[: len(_NAMES)].max().item() + max(_OWN) + max(_OTHERS)
+    chosen = torch.zeros_like(scores)
+    chosen[0] = 1
 
     def answer(state: State) -> Answer:
         moved = scores + state["all"]
         moved[0] += state["own"]
         moved[1] += state["rival"]
         probabilities = moved.softmax(0)
-        chosen = torch.zeros_like(scores)
-        chosen[0] = 1
         # how much of each score's gradient is in that of the probability
         slopes = probabilities[0] * (chosen - probabilities)
-        norm, norm_of_score = (slopes @ products @ slopes).sqrt(), products[0, 0].sqrt()
+        norm = (slopes @ products @ slopes).sqrt()
         cosine = (products[0] @ slopes) / (norm * norm_of_score)
-        highest = scores[: len(_NAMES)].max().item() + max(_OWN) + max(_ALL)
         named = [
             dict(zip(_NAMES, v.tolist(), strict=False)) for v in (moved, probabilities, slopes)
         ]
@@ -59,8 +60,8 @@ def soft_max_explorer(network: Network) -> Explorer:
 
     controls = [
         Control("own", f"Add to {_ASKED}'s score", _OWN, start=0),
-        Control("rival", f"Add to {_RIVAL}'s score", _RIVALS, start=0),
-        Control("all", "Add to all scores", _ALL, start=0),
+        Control("rival", f"Add to {_RIVAL}'s score", _OTHERS, start=0),
+        Control("all", "Add to all scores", _OTHERS, start=0),
     ]
     return Explorer("Scores and soft-max", controls, lambda states: [answer(s) for s in states])
 

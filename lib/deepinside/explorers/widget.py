@@ -14,6 +14,7 @@ import base64
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -245,6 +246,8 @@ def _number_between(value: object, control: Control) -> float:
     return next((known for known in control.values if math.isclose(known, value)), float(value))
 
 
+# the same photo comes with each question, and explorers keep what they found of the same tensor
+@lru_cache(maxsize=1)
 def _decoded(photo: str) -> Tensor:
     """Return the reader's photo, which comes as a data URL."""
     _, _, encoded = photo.partition(",")
