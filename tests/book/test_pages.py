@@ -328,6 +328,17 @@ def test_page_fits_a_phone(visit, name):
     assert width <= pages.PHONE[0], too_wide[:5]
 
 
+@pytest.mark.parametrize("size", [pages.DESKTOP, pages.PHONE])
+@pytest.mark.parametrize("name", ["intro", "notation", "later_methods"])
+def test_nothing_in_a_table_is_cut(visit, name, size):
+    cut = visit(f"book/{name}", size=size).page.evaluate(
+        """() => [...document.querySelectorAll(".bd-article table.table :is(td, th)")]
+            .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
+            .map((cell) => cell.textContent)"""
+    )
+    assert cut == []
+
+
 @every_page
 def test_page_is_accessible_and_every_picture_has_a_text(visit, name):
     opened = visit(name)
