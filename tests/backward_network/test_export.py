@@ -11,6 +11,7 @@ from plain_squeezenet import small_squeezenet
 from deepinside.backward_network import backward_network, export_onnx
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.images import fit_photo, load_photo
+from deepinside.networks import load_network
 from deepinside.saliency import image_gradient
 
 
@@ -73,6 +74,15 @@ def test_graph_of_the_digits_network_has_its_switches(digits_network, digits, gr
     assert (scores - digits_network(images)).abs().max() < 1e-4
     expected = image_gradient(digits_network, images, classes)
     assert relative_difference(gradient, expected) < 1e-4
+
+
+def test_graph_has_the_place_of_each_channel_s_maximum(graph_of, generator):
+    network, classes = load_network("cluttered_digits"), torch.tensor([3, 0, 9])
+    images = torch.rand(3, 1, 64, 64, generator=generator)
+    _, session = graph_of(network, images)
+    scores, gradient = run(session, images, classes)
+    assert relative_difference(scores, network(images)) < 1e-5
+    assert relative_difference(gradient, image_gradient(network, images, classes)) < 1e-4
 
 
 @pytest.mark.parametrize(("side", "unpooling"), [(33, "add"), (36, "overwrite")])

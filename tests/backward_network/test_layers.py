@@ -37,6 +37,8 @@ LAYERS = {
     "max-pool, stride 1": lambda: nn.MaxPool2d((3, 2), stride=1, padding=1),
     "max-pool, ceil": lambda: nn.MaxPool2d((2, 3), stride=(2, 4), ceil_mode=True),
     "max-pool, dilated": lambda: nn.MaxPool2d(2, dilation=2, stride=2),
+    "max-pool, to one place": lambda: nn.AdaptiveMaxPool2d(1),
+    "max-pool, to a fixed size": lambda: nn.AdaptiveMaxPool2d((3, 5)),
     "average": lambda: nn.AvgPool2d(2),
     "average, overlapping": lambda: nn.AvgPool2d(3, stride=2, padding=1),
     "average, divisor": lambda: nn.AvgPool2d((2, 3), stride=(1, 4), divisor_override=5),
@@ -100,6 +102,18 @@ def test_overlapping_windows_add_for_the_gradient_and_overwrite_for_the_deconvne
     assert layer.carry_back(signal, kept)[0, 0].tolist() == [[0, 0, 0], [0, 1111, 0], [0, 0, 0]]
     layer.unpooling = "overwrite"
     assert layer.carry_back(signal, kept)[0, 0].tolist() == [[0, 0, 0], [0, 1000, 0], [0, 0, 0]]
+
+
+def test_a_signal_goes_to_the_place_of_each_channel_s_maximum():
+    x = torch.tensor([[[[1.0, 2, 3], [4, 9, 5]], [[0, 0, 0], [0, 0, 0]]]])
+    pool = nn.AdaptiveMaxPool2d(1)
+    layer = MaxPoolLayer(pool)
+    y, kept = layer(x)
+    assert y.flatten().tolist() == [9, 0]
+    carried = layer.carry_back(torch.tensor([[[[7.0]], [[8.0]]]]), kept)
+    # of equal values, to the first
+    assert carried[0].tolist() == [[[0, 0, 0], [0, 7, 0]], [[8, 0, 0], [0, 0, 0]]]
+    assert not pool.return_indices
 
 
 @pytest.mark.parametrize(("stride", "same"), [(3, True), (2, False)])

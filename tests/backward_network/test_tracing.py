@@ -52,6 +52,7 @@ def calls_only(net, images):
     y = torch.add(y, y)
     y = net.overwriting(y)
     y = F.avg_pool2d(y, kernel_size=2)
+    y = F.adaptive_max_pool2d(y, (2, 2))
     y = F.adaptive_avg_pool2d(y, (9, 11)).relu()
     unused = torch.sigmoid(y)  # noqa: F841
     y = F.dropout(torch.flatten(y, 1), training=net.training)

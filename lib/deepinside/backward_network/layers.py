@@ -121,20 +121,20 @@ class MaxPoolLayer(nn.Module):
 
     Where windows overlap, a place can be the maximum of several. The gradient adds their
     signals; un-pooling by switches keeps one of them: `unpooling` is "add" or "overwrite".
+    A pooling to a fixed size has switches, too; to 1 x 1, one for each channel.
     """
 
-    def __init__(self, pool: nn.MaxPool2d) -> None:
+    def __init__(self, pool: nn.MaxPool2d | nn.AdaptiveMaxPool2d) -> None:
         super().__init__()
         if pool.return_indices:
             raise ValueError("expected max-pooling that returns only the maxima")
-        self.pool = pool
+        self.pool = copy.copy(pool)  # of its own, to return the switches as well
+        self.pool.return_indices = True
         self.unpooling = "add"
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
         """Return the maxima; and the switches, with the size of what came in."""
-        pool = self.pool
-        window = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-        y, switches = F.max_pool2d(x, *window, ceil_mode=pool.ceil_mode, return_indices=True)
+        y, switches = self.pool(x)
         return y, (switches, x.shape[2:])
 
     def carry_back(self, signal: Tensor, kept: tuple[Tensor, torch.Size]) -> Tensor:
