@@ -12,13 +12,19 @@ READY := .venv/.ready
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PACKAGES := node_modules/.package-lock.json
 KATEX := _build/scripts/katex/katex.min.css
+# the network in the page: its script, and last of each tool's files the one whose time counts
+PLAYGROUND := _build/web/playground.js
+NETWORKS := _build/web/photos.js
+STILL := _build/web/playground.jpg
+IN_THE_PAGE := $(PLAYGROUND) $(NETWORKS) $(STILL)
 HTML := _build/html/index.html
 # with SOLUTIONS=1 the book goes to a folder of its own: none of it gets among what is published
 SOLVED := _build/solutions/_build/html/index.html
 BOOK := $(if $(filter 1,$(SOLUTIONS)),$(SOLVED),$(HTML))
+files = $(shell find $(1) -type f -not -path '*/.*' -not -path '*/__pycache__/*')
+LIBRARY := $(call files,lib/deepinside)
 # what the pages are made of: a change of any makes the book out of date
-SOURCES := _config.yml _toc.yml $(shell find book lib/deepinside classroom/students -type f \
-	-not -path '*/.*' -not -path '*/__pycache__/*')
+SOURCES := _config.yml _toc.yml $(LIBRARY) $(call files,book classroom/students)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,7 +37,7 @@ help:
 	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
 	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
-	@echo "make bench      time saliency maps and class models against plain code, and pages on a slow line"
+	@echo "make bench      time saliency maps, class models and the network in the page beside others, and pages on a slow line"
 	@echo "make notebooks  execute the notebooks in place, to commit them"
 	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
 	@echo "make release VERSION=1.2.0"
@@ -52,16 +58,28 @@ $(PACKAGES): package.json package-lock.json $(READY)
 $(KATEX): $(PACKAGES) tools/katex_style.py
 	$(BIN)/python tools/katex_style.py $(@D)
 
-# of the theme's 0.5 MB of styles a page uses a third: without the rest it is painted 2 s sooner
-PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
-	--css '_static/**/*.css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
+$(PLAYGROUND): $(PACKAGES) $(call files,web)
+	$(BIN)/node web/build.mjs $(@D)
+	@touch $@
 
-$(HTML): $(READY) $(KATEX) $(SOURCES) tools/finish_pages.py
+$(NETWORKS): $(READY) $(LIBRARY) tools/describe_networks.py
+	$(BIN)/python tools/describe_networks.py $(@D)
+
+$(STILL): $(READY) $(LIBRARY) tools/draw_playground.py
+	$(BIN)/python tools/draw_playground.py $@
+
+# of the theme's 0.5 MB of styles a page uses a third: without the rest it is painted 2 s sooner;
+# the playground's are all used, by names that its script puts together
+PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
+	--css '_static/**/!(playground).css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
+
+$(HTML): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) tools/finish_pages.py
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
 	$(PURGE)
 	@touch $@
 
-$(SOLVED): $(READY) $(KATEX) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) tools/make_students.py tools/finish_pages.py
+$(SOLVED): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) \
+	tools/make_students.py tools/finish_pages.py
 	$(BIN)/python tools/make_students.py --solutions _build/solutions
 	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
 	@touch $@
@@ -81,6 +99,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint $(HTML)
+	$(BIN)/node --test tests/web/test_*.mjs
 	$(BIN)/python -m pytest
 
 test-colab:
@@ -94,6 +113,7 @@ bench: $(HTML)
 	$(BIN)/python tools/bench_saliency.py
 	$(BIN)/python tools/bench_class_model.py
 	$(BIN)/python tools/bench_pages.py
+	$(BIN)/python tools/bench_engine.py
 
 students: $(READY)
 	$(BIN)/python tools/make_students.py

@@ -23,6 +23,7 @@ from deepinside import plots
 from deepinside.explorers.first_view import first_view
 
 AT_ONCE = ("documentation_options.js", "doctools.js")  # scripts within pages call them
+PLAYGROUND = "book/playground"  # the page with the network in it, which has scripts of its own
 LONG = 12  # lines of code that are shown without a click
 WIDGET = "application/vnd.jupyter.widget-"
 VIEW = re.compile(rf'<script type="{re.escape(WIDGET)}view\+json">(.*?)</script>')
@@ -54,6 +55,9 @@ def arrange(_: Sphinx, tree: nodes.document) -> None:
 
 def finish(app: Sphinx, page: str, _: str, context: dict, tree: nodes.document | None) -> None:
     """Lighten a page's head, and finish its explorers and pictures."""
+    if page == PLAYGROUND:
+        app.add_css_file("playground.css")
+        app.add_js_file("playground.js", priority=900)  # after the scripts of all pages
     models = {}
     for script in list(context["script_files"]):
         if script.attributes.get("type") == f"{WIDGET}state+json":

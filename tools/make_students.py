@@ -223,7 +223,7 @@ def copy_with_solutions(folder: Path, root: Path = ROOT) -> None:
     """Make `folder` the book's sources, with solutions on the pages of exercises."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "_build").mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml", "classroom", "tools", "_build/scripts"):
+    for name in ("_config.yml", "_toc.yml", "classroom", "tools", "_build/scripts", "_build/web"):
         (folder / name).symlink_to(root / name)
     shutil.copytree(root / "book", folder / "book")
     for path in sources(root):

@@ -77,8 +77,8 @@ def anchor(page: str, fragment: str = "") -> str:
 def article(folder: Path, page: str, printed: list[str], address: str) -> Tag:
     """Return the text of a page, whose links lead to places of the same document.
 
-    Links to pages that are not printed lead to `address`, where the book is published. The
-    page's style sheets and pictures have whole addresses.
+    Links to pages that are not printed, and to states of what moves, lead to `address`, where the
+    book is published. The page's style sheets and pictures have whole addresses.
     """
     soup = BeautifulSoup((folder / f"{page}.html").read_text("utf-8"), "html.parser")
     here = (folder / page).parent
@@ -101,7 +101,8 @@ def article(folder: Path, page: str, printed: list[str], address: str) -> Tag:
             continue
         file = Path(os.path.normpath(Path(page).parent / path)) if path else Path(f"{page}.html")
         leads_to = file.with_suffix("").as_posix()
-        if leads_to in printed:
+        # a state, which begins with "?", is one of the page in a browser
+        if leads_to in printed and "?" not in fragment:
             link["href"] = f"#{anchor(leads_to, fragment)}"
         else:
             link["href"] = f"{address}{file.as_posix()}" + (f"#{fragment}" if fragment else "")

@@ -132,8 +132,10 @@ def leading_nowhere(folder):
                 continue
             target = (path.parent / unquote(address.path)).resolve() if address.path else path
             anchors = pages[target].anchors if target in pages else {""}
+            # after the name of what it sets, a state
+            anchor = unquote(address.fragment).partition("?")[0]
             # the theme's "#" goes to the top of the page
-            if not target.is_file() or unquote(address.fragment) not in {*anchors, ""}:
+            if not target.is_file() or anchor not in {*anchors, ""}:
                 nowhere.append((path.relative_to(folder).as_posix(), link))
     return nowhere
 
@@ -151,12 +153,13 @@ def test_every_module_is_described_on_a_page_that_is_in_the_contents():
 def test_a_link_that_leads_nowhere_is_noticed(tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="top"></h1><a href="#top">a</a><a href="b.html#x">b</a><a href="c.html">c</a>'
+        '<a href="#top?class=3">a</a><a href="#none?class=3">a</a>'
         '<a href="sub/d.html#x%C3%A4">d</a><a href="#none">e</a><a href="https://f.org">f</a>'
     )
     (tmp_path / "b.html").write_text('<p id="y"></p><a href="a.html#top">a</a>')
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "d.html").write_text('<p id="xä"></p><a href="../b.html#y">b</a>', "utf-8")
-    found = [("a.html", link) for link in ("b.html#x", "c.html", "#none")]
+    found = [("a.html", link) for link in ("b.html#x", "c.html", "#none?class=3", "#none")]
     assert leading_nowhere(tmp_path) == found
 
 
@@ -184,6 +187,25 @@ def test_no_file_of_the_book_loads_from_another_host(built_book):
     assert {path.name for path in files} >= {"saliency.html", "index.html", "book.css"}
     elsewhere = {path: from_another_host(addresses) for path, addresses in files.items()}
     assert {path: found for path, found in elsewhere.items() if found} == {}
+
+
+@every_page
+def test_only_the_playground_loads_the_network_in_the_page(built_book, name):
+    addresses = loaded_by_page((built_book / name).read_text("utf-8"))
+    files = [urlsplit(address).path for address in addresses]
+    loaded = [path for path in files if re.search(r"_static/(playground|photos|networks)\b", path)]
+    own = ["../_static/playground.css", "../_static/playground.js"]
+    assert loaded == own * (name == "book/playground.html")
+
+
+def test_what_the_playground_loads_is_there_and_nothing_else(built_book):
+    folder = built_book / "_static"
+    files = [*folder.glob("*.wasm"), *folder.glob("playground*"), *folder.glob("networks/*")]
+    names = {path.relative_to(folder).as_posix() for path in (*files, folder / "photos.js")}
+    networks = ("cluttered_digits", "digits", "squeezenet")
+    scripts = ("photos", "playground", *(f"networks/{name}" for name in networks))
+    assert names == {"playground.css", *(f"{name}.js" for name in scripts)}
+    assert (folder / "photos.js").is_file()
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -326,17 +348,6 @@ def test_page_fits_a_phone(visit, name):
                 .map((element) => element.outerHTML.slice(0, 120))]"""
     )
     assert width <= pages.PHONE[0], too_wide[:5]
-
-
-@pytest.mark.parametrize("size", [pages.DESKTOP, pages.PHONE])
-@pytest.mark.parametrize("name", ["intro", "notation", "later_methods"])
-def test_nothing_in_a_table_is_cut(visit, name, size):
-    cut = visit(f"book/{name}", size=size).page.evaluate(
-        """() => [...document.querySelectorAll(".bd-article table.table :is(td, th)")]
-            .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
-            .map((cell) => cell.textContent)"""
-    )
-    assert cut == []
 
 
 @every_page
