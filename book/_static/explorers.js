@@ -5,6 +5,7 @@
 
 (() => {
   const NEAR = "1000px"; // of the window's edge
+  const KERNEL = new URL("explorers_kernel.js", document.currentScript.src).href;
   const waking = new Map();
   const modules = new Map();
 
@@ -34,6 +35,43 @@
     });
   }
 
+  function run(src) {
+    return new Promise((onload, onerror) => {
+      document.head.append(Object.assign(document.createElement("script"), { src, onload, onerror }));
+    });
+  }
+
+  // who hears what is sent: the network in this page, for those explorers that it knows, or nobody
+  async function kernelFor(page) {
+    const nobody = { on() {}, send() {} };
+    if (!page) return nobody;
+    try {
+      if (!globalThis.kernelInThePage) await run(KERNEL);
+    } catch {
+      return nobody; // what was computed before is there
+    }
+    // an explorer may ask before it listens
+    let listen;
+    const listening = new Promise((resolve) => (listen = resolve));
+    const send = kernelInThePage(page, async (message) => (await listening)(message));
+    return { on: (_, hear) => listen(hear), send };
+  }
+
+  // the link to the playground leads to what is set here
+  function keepDoor(place, { door = {}, controls }, { told }) {
+    const link = place.querySelector(".dx-door");
+    const photos = controls.filter(({ kind }) => kind === "photo");
+    const lead = () => {
+      const now = told();
+      // the reader's own photo is no part of an address
+      for (const { name, values } of photos) if (!values.includes(now[name])) delete now[name];
+      const named = ([name, text]) => [name, text.startsWith("{") ? now[text.slice(1, -1)] : text];
+      const state = Object.entries(door).map(named).filter(([, text]) => text !== undefined);
+      link.hash = `playground?${new URLSearchParams(state)}`;
+    };
+    for (const kind of link ? ["pointerover", "focus", "click"] : []) link.addEventListener(kind, lead);
+  }
+
   async function wake(place) {
     const { name, script } = place.dataset;
     if (waking.has(name)) return;
@@ -42,8 +80,7 @@
       if (!modules.has(traits._esm)) modules.set(traits._esm, imported(traits._esm));
       const { render } = await modules.get(traits._esm);
       say(place, "");
-      // nobody hears what is sent, and nobody answers
-      const model = { get: (trait) => traits[trait], on() {}, off() {}, send() {} };
+      const model = { get: (trait) => traits[trait], off() {}, ...(await kernelFor(traits.spec.page)) };
       const page = {
         link: (state) => stateInAddress.write(name, state),
         leave: () => stateInAddress.leave(),
@@ -51,6 +88,7 @@
           waking.set(name, face);
           const asked = stateInAddress.asked();
           if (asked?.name === name) face.take(asked.state);
+          keepDoor(place, traits.spec, face);
         },
       };
       render({ model, el: place, page });

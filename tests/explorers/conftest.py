@@ -13,9 +13,12 @@ def without_grid(monkeypatch):
 
     def made_by(make, *networks):
         made = []
-        monkeypatch.setattr(f"{make.__module__}.Explorer", lambda *given: made.append(given))
+        monkeypatch.setattr(
+            f"{make.__module__}.Explorer",
+            lambda _, controls, answers, *page, **door: made.append((controls, answers)),
+        )
         make(*networks)
-        ((_, controls, answers),) = made
+        ((controls, answers),) = made
         return controls, answers
 
     return made_by

@@ -1,5 +1,7 @@
 """The explorer of class models: class, start, λ and α (paper §2)."""
 
+import base64
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -81,7 +83,17 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
         Control("l2_weight", "λ, penalty", (0.1, 1.0, 3.0, 10.0), start=1.0, log=True),
         Control("step_size", "α, step size", (0.003, 0.03, 0.3), start=0.03, log=True),
     ]
-    return Explorer("Class models of digits", controls, answers)
+    page = {
+        "name": "class_model",
+        "starts": {name: _float32(image) for name, image in starts.items()},
+    }
+    door = {
+        "panel": "class_model",
+        "class": "{class}",
+        "lambda": "{l2_weight}",
+        "alpha": "{step_size}",
+    }
+    return Explorer("Class models of digits", controls, answers, page, door)
 
 
 def _answer(
@@ -101,6 +113,10 @@ def _answer(
     side_by_side = torch.cat([*frames.nan_to_num(0.5)], dim=-1)
     model = Panel(f"class model of {name}", alt, side_by_side, frames=len(frames))
     return Answer([start, model], numbers, Curve("class score", _STEPS, scores))
+
+
+def _float32(image: Tensor) -> str:
+    return base64.b64encode(image.numpy().astype("<f4").tobytes()).decode("ascii")
 
 
 def _in_the_middle(small: Tensor, size: tuple[int, int]) -> Tensor:

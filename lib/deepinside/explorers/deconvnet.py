@@ -59,8 +59,13 @@ def deconvnet_explorer(network: Network) -> Explorer:
         Control("layer", "Signal starts from", tuple(layers), "list", "stage 2"),
         Control("rule", "Rule for ReLU", tuple(RULES), "list", "guided back-propagation"),
     ]
+    page = {"name": "deconvnet", "layers": layers, "rules": RULES}
     return Explorer(
-        "Gradient and DeconvNet", controls, lambda states: [answer(state) for state in states]
+        "Gradient and DeconvNet",
+        controls,
+        lambda states: [answer(state) for state in states],
+        page if network.name == "squeezenet" else None,
+        {"panel": "photo", "photo": "{photo}", "map": "signed", "rule": "guided"},
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 # as in widget.js: a slider of its own that lays an answer's map over its photo
 _OVER = {
@@ -17,6 +18,8 @@ _OVER = {
     "values": range(0, 101, 5),
     "start": 0,
 }
+# and stops of a slider from one value to the next, where the network is in the page
+_BETWEEN = 10
 
 
 def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
@@ -48,6 +51,8 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         if control["name"] not in off
     )
     still = all(panel[8] == 1 for panel in panels)
+    told = {control["name"]: _word(control) for control in controls if control["name"] not in off}
+    told |= {grid["texts"][i]: grid["texts"][k] for i, k in numbers}
     parts = [
         _tag(
             "div",
@@ -61,7 +66,10 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         _tag("div", escape(settings), name="settings"),
         _tag(
             "div",
-            *(_control(control, prefix, control["name"] in off) for control in ordered),
+            *(
+                _control(control, prefix, control["name"] in off, "page" in spec)
+                for control in ordered
+            ),
             name="controls",
         ),
         *(_curve(texts[title], *drawn) for title, *drawn in curve),
@@ -71,6 +79,7 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
             _button("keep", "Keep to compare"),
             _button("reset", "Reset"),
             _button("link", "Copy link"),
+            _door(spec.get("door", {}), told),
             name="tools",
         ),
         _tag("p", name="status"),
@@ -81,6 +90,19 @@ def first_view(spec: dict[str, Any], grid: dict[str, Any]) -> str:
         f'<div class="{kind}" role="group" aria-label="{escape(spec["title"])}">{"".join(parts)}'
         "</div>"
     )
+
+
+def _door(door: dict[str, str], told: dict[str, str]) -> str:
+    """Return a link to the playground in this state, which book/_static/explorers.js keeps so."""
+    state = {
+        name: told.get(value.strip("{}")) if value.startswith("{") else value
+        for name, value in door.items()
+    }
+    if not state:
+        return ""
+    query = urlencode({name: value for name, value in state.items() if value is not None})
+    address = escape(f"playground.html#playground?{query}")
+    return f'<a class="dx-door" href="{address}">In the Playground</a>'
 
 
 def _takes_part(control: dict, controls: Iterable[dict], places: dict[str, int]) -> bool:
@@ -140,7 +162,7 @@ def _number(name: str, value: str) -> str:
     return f"<div><span>{name}</span><strong>{value}</strong></div>"
 
 
-def _control(control: dict, prefix: str, off: bool) -> str:
+def _control(control: dict, prefix: str, off: bool, has_network: bool) -> str:
     name, values, start = control["name"], control["values"], control["start"]
     place = escape(f"{prefix}-{name}")
     known = f'id="{place}" name="{name}"{" disabled" if off else ""}'
@@ -151,7 +173,8 @@ def _control(control: dict, prefix: str, off: bool) -> str:
         word = "0 %" if control is _OVER else _word(control)
     if control["kind"] == "slider":
         part = (
-            f'<input type="range" {known} min="0" max="{len(values) - 1}" step="1" '
+            f'<input type="range" {known} min="0" max="{len(values) - 1}" '
+            f'step="{1 / _BETWEEN if has_network and control is not _OVER else 1}" '
             f'value="{start}" aria-valuetext="{escape(word)}">'
         )
     else:
@@ -161,6 +184,11 @@ def _control(control: dict, prefix: str, off: bool) -> str:
             for i, value in enumerate(values)
         )
         part = f"<select {known}>{options}</select>"
+        if has_network and control["kind"] == "photo":
+            part += (
+                f'<label for="{place}-own">or your own photo</label>'
+                f'<input type="file" accept="image/*" id="{place}-own">'
+            )
     return (
         f'<div class="dx-control{" dx-off" if off else ""}">'
         f'<label for="{place}">{escape(control["label"])}</label>'

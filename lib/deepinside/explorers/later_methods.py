@@ -121,7 +121,12 @@ def later_methods_explorer(network: Network) -> Explorer:
         Control("method", "Method", tuple(methods), "list", _CAM),
         Control("network", "Network", tuple(networks), "list"),
     ]
-    return Explorer("What came after", controls, lambda states: [answer(state) for state in states])
+    return Explorer(
+        "What came after",
+        controls,
+        lambda states: [answer(state) for state in states],
+        door={"panel": "photo", "photo": "{photo}", "class": "{class}", "map": "cam"},
+    )
 
 
 def _methods(network: Network) -> dict[str, Method]:

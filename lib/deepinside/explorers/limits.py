@@ -164,7 +164,12 @@ def limits_explorer(network: Network) -> Explorer:
         ),
         Control("photo", "Photo", ("cat", "coffee", "astronaut"), "photo"),
     ]
-    return Explorer("Two tests of maps", controls, lambda states: [answer(s) for s in states])
+    return Explorer(
+        "Two tests of maps",
+        controls,
+        lambda states: [answer(s) for s in states],
+        door={"panel": "photo", "photo": "{photo}", "rule": "guided", "random": "1"},
+    )
 
 
 def _magnitudes(network: Network, image: Tensor, target: int, rule: str) -> Tensor:

@@ -60,6 +60,13 @@ def threshold_explorer(network: Network) -> Explorer:
         "A threshold finds the space shuttle",
         [kept],
         lambda states: [answer(state) for state in states],
+        door={
+            "panel": "photo",
+            "photo": "astronaut",
+            "class": "space shuttle",
+            "map": "cam",
+            "threshold": "otsu",
+        },
     )
 
 
@@ -142,7 +149,16 @@ def localization_explorer(network: Network) -> Explorer:
         ),
     ]
     return Explorer(
-        "Localization without boxes", controls, lambda states: [answer(state) for state in states]
+        "Localization without boxes",
+        controls,
+        lambda states: [answer(state) for state in states],
+        door={
+            "panel": "photo",
+            "photo": "{photo}",
+            "class": "{class}",
+            "map": "cam",
+            "threshold": "otsu",
+        },
     )
 
 

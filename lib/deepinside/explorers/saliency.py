@@ -72,4 +72,9 @@ def saliency_explorer(network: Network) -> Explorer:
         Control("class", "Class", (*_RANKS, "goldfish"), "list", free="or any class"),
         Control("map", "How the map is made", tuple(_WAYS), "list"),
     ]
-    return Explorer("Saliency maps", controls, lambda states: [answer(state) for state in states])
+    return Explorer(
+        "Saliency maps",
+        controls,
+        lambda states: [answer(state) for state in states],
+        door={"panel": "photo", "photo": "{photo}", "class": "{class}"},
+    )

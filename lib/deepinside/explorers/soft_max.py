@@ -63,7 +63,12 @@ def soft_max_explorer(network: Network) -> Explorer:
         Control("rival", f"Add to {_RIVAL}'s score", _OTHERS, start=0),
         Control("all", "Add to all scores", _OTHERS, start=0),
     ]
-    return Explorer("Scores and soft-max", controls, lambda states: [answer(s) for s in states])
+    return Explorer(
+        "Scores and soft-max",
+        controls,
+        lambda states: [answer(s) for s in states],
+        door={"panel": "photo", "photo": "cat", "class": _ASKED, "other": _RIVAL},
+    )
 
 
 def _scores_and_gradients(network: Network) -> tuple[Tensor, Tensor]:

@@ -306,7 +306,7 @@ function render({ model, el, page }) {
   const position = Object.fromEntries([...inputs].map(([name, input]) => [name, Number(input.value)]));
   const own = {};
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let alive = false;
+  let alive = ""; // who answers what the grid does not hold: "python", or "page", the network in it
   let answer;
   let present;
   let kept = [];
@@ -439,7 +439,11 @@ function render({ model, el, page }) {
   }
 
   const idle = () =>
-    say(alive ? "Python is connected: it answers for values in between, and for what you type or load." : "");
+    say(
+      alive === "python"
+        ? "Python is connected: it answers for values in between, and for what you type or load."
+        : "",
+    );
 
   function update() {
     for (const control of controls) {
@@ -468,7 +472,7 @@ function render({ model, el, page }) {
       state[name] = isOwn(control) && !photo ? own[name].value : valueAt(control, inUse(control));
     }
     say("Computing …", { busy: true });
-    silence = setTimeout(giveUp, PATIENCE);
+    if (alive !== "page") silence = setTimeout(giveUp, PATIENCE);
     waiting = { kind: "ask", id: newest, state, photo };
     ask();
   }
@@ -485,7 +489,9 @@ function render({ model, el, page }) {
     const key = controls.map(nearest).join(",");
     show(grid.answers[key], grid, (control) => String(control.values[nearest(control)]));
     const near = `What you see was computed before: ${settings.textContent}.`;
-    say(`Python does not answer. If it was restarted, run this cell again. ${near}`, { error: true });
+    const who = page ? "The network in this page" : "Python";
+    const help = page ? "" : " If it was restarted, run this cell again.";
+    say(`${who} does not answer.${help} ${near}`, { error: true });
   }
 
   // what was typed or loaded is one more entry of its control's menu, and chosen
@@ -502,7 +508,6 @@ function render({ model, el, page }) {
 
   // what only a kernel can answer
   function extend() {
-    alive = true;
     for (const control of controls) {
       const input = inputs.get(control.name);
       const holder = input.closest(".dx-control");
@@ -517,7 +522,8 @@ function render({ model, el, page }) {
         holder.append(element("label", { htmlFor: id }, control.free), field);
       }
       if (control.kind === "photo") {
-        const field = element("input", { type: "file", accept: "image/*", id });
+        // where the network is in the page it stands there from the first
+        const field = document.getElementById(id) ?? element("input", { type: "file", accept: "image/*", id });
         field.addEventListener("change", async () => {
           const [file] = field.files;
           try {
@@ -526,7 +532,7 @@ function render({ model, el, page }) {
             say(`This browser cannot read ${file.name} as a picture.`, { error: true });
           }
         });
-        holder.append(element("label", { htmlFor: id }, "or your own photo"), field);
+        if (!field.isConnected) holder.append(element("label", { htmlFor: id }, "or your own photo"), field);
       }
     }
     idle();
@@ -534,7 +540,9 @@ function render({ model, el, page }) {
 
   function hear(message) {
     if (message.kind === "alive") {
-      if (!alive) extend();
+      const isNew = !alive;
+      alive = message.by ?? "python";
+      if (isNew) extend();
       // a kernel answers in order: what it was asked before this greeting is lost
       if (onItsWay?.id === newest) waiting = onItsWay;
     } else if (message.id !== onItsWay?.id) {
@@ -616,7 +624,9 @@ function render({ model, el, page }) {
   }
   part("view").addEventListener("pointerleave", () => (under.textContent = ""));
   update();
-  page?.listen({ take, current });
+  // and what is shown with it, by name
+  const told = () => ({ ...current(), ...Object.fromEntries(answer.numbers) });
+  page?.listen({ take, current, told });
   model.on("msg:custom", hear);
   model.send({ kind: "hello" });
   return () => model.off("msg:custom", hear);

@@ -86,6 +86,12 @@ class Explorer(anywidget.AnyWidget):
         an `Answer` for each. It is called with the whole grid when the explorer is made, and
         with one state whenever a reader with a kernel asks for more. The reader's own photo is
         a tensor (3, H, W) in place of a name.
+    page : dict, optional
+        Who answers on a page of the book, where no Python runs: the `name` of a module of
+        web/explorers, and what that needs besides the state.
+    door : dict, optional
+        Which state of the page *Playground* a link there leads to. A value such as "{photo}" is
+        what the control of this name is set to, or what the number of this name is.
 
     Raises
     ------
@@ -105,6 +111,8 @@ class Explorer(anywidget.AnyWidget):
         title: str,
         controls: Sequence[Control],
         answers: Callable[[list[State]], Sequence[Answer]],
+        page: dict[str, Any] | None = None,
+        door: dict[str, str] | None = None,
     ) -> None:
         _check_controls(controls)
         self._controls = tuple(controls)
@@ -123,6 +131,8 @@ class Explorer(anywidget.AnyWidget):
                 "title": title,
                 "controls": [_described(control) for control in controls],
                 "colors": plots.COLORS,
+                **({"page": page} if page else {}),
+                **({"door": door} if door else {}),
             },
             grid={"answers": places, **packing.tables()},
         )
