@@ -58,7 +58,7 @@ $(PACKAGES): package.json package-lock.json $(READY)
 $(KATEX): $(PACKAGES) tools/katex_style.py
 	$(BIN)/python tools/katex_style.py $(@D)
 
-$(PLAYGROUND): $(PACKAGES) $(call files,web)
+$(PLAYGROUND): $(PACKAGES) $(call files,web) lib/deepinside/explorers/widget.js
 	$(BIN)/node web/build.mjs $(@D)
 	@touch $@
 

@@ -12,7 +12,6 @@
 // settings({name: control, ...})           {take(state), current(), reset()} of a panel's controls
 // filePicker({label, accept, multiple, take, camera})          take([File, ...]); {root, input}
 // takeDropsAndPastes(root, take)           files dropped on an element or pasted while it is shown
-// whenMoved(input, change)                 a range input on a touch screen: a swipe scrolls the page
 // picture({caption, small})   {root, canvas, drawing, show({pixels, shape, alt, caption, scale})}
 //        pixels: Uint8ClampedArray (RGBA) or Float32Array (planar, [0, 1]); shape: [channels, height, width];
 //        scale: {colors: [CSS colors], low, high}, a color bar below; drawing: an SVG over it, in pixels
@@ -24,31 +23,16 @@
 // controls(...), tools(...), shown(...)    the rows that hold controls, buttons, pictures
 // newestOnly(work)                         a function; at most one call of work a frame: the newest
 
+import { element, vector, whenMoved } from "../../lib/deepinside/explorers/widget.js";
 import { pixelsOf } from "../images.js";
 
+export { element, vector };
+
 const REST = 400; // ms of rest before a change is announced
-const SWIPE = 8; // pixels to the side after which a touch means the slider and not the page
 const SMALL = 64; // pixels: up to this width a picture's own pixels are to be seen
 
 let made = 0;
 const newId = () => `pg-${++made}`;
-
-export function element(name, properties = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key in node) node[key] = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-export function vector(name, attributes = {}, text = "") {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.textContent = text;
-  return node;
-}
 
 const row = (name) => (...children) => element("div", { className: `pg-${name}` }, ...children);
 export const controls = row("controls");
@@ -56,29 +40,6 @@ export const tools = row("tools");
 export const shown = row("shown");
 
 // ---- controls
-
-// A swipe that starts on a slider scrolls the page. What it sets on its way counts when the
-// finger goes to the side or is lifted, and is taken back when the browser scrolls instead.
-export function whenMoved(input, change) {
-  let held = null;
-  const letGo = () => {
-    const moved = held && held.value !== input.value;
-    held = null;
-    if (moved) change();
-  };
-  input.addEventListener("pointerdown", ({ pointerType, clientX }) => {
-    held = pointerType === "touch" ? { clientX, value: input.value } : null;
-  });
-  input.addEventListener("pointermove", ({ clientX }) => {
-    if (held && Math.abs(clientX - held.clientX) > SWIPE) letGo();
-  });
-  input.addEventListener("pointerup", letGo);
-  input.addEventListener("pointercancel", () => {
-    if (held) input.value = held.value;
-    held = null;
-  });
-  input.addEventListener("input", () => held || change());
-}
 
 function labeled(label, input, ...between) {
   input.id = newId();

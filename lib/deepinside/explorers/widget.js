@@ -632,4 +632,5 @@ function render({ model, el, page }) {
   return () => model.off("msg:custom", hear);
 }
 
+export { element, vector, whenMoved };
 export default { render };
