@@ -22,7 +22,7 @@ import yaml
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = "classroom/source/convnets"
+SOURCE = "classroom/source"
 CODE_STUB = 'raise NotImplementedError("not done yet")'
 TEXT_STUB = "*Write your answer here.*"
 # nbgrader's markers, whatever comment sign stands before them
@@ -47,7 +47,7 @@ class Exercise(NamedTuple):
 
 def sources(root: Path = ROOT) -> list[Path]:
     """Return the teacher's notebooks."""
-    return sorted((root / SOURCE).glob("*.ipynb"))
+    return sorted((root / SOURCE).glob("*/*.ipynb"))
 
 
 def student_notebook(teacher: NotebookNode) -> NotebookNode:

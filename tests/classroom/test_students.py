@@ -37,7 +37,7 @@ def read(path):
 
 
 def teacher_of(path):
-    return read(CLASSROOM / "source" / "convnets" / path.name)
+    return read(CLASSROOM / "source" / path.stem / path.name)
 
 
 def graded(name, **kind):

@@ -76,9 +76,9 @@ def test_everything_public_is_listed():
 
 # ---- the teacher's notebooks
 
-SOURCE = Path(__file__).resolve().parents[3] / "classroom" / "source" / "convnets"
+SOURCE = Path(__file__).resolve().parents[3] / "classroom" / "source"
 written = pytest.mark.parametrize(
-    "path", sorted(SOURCE.glob("*.ipynb")), ids=lambda path: path.stem
+    "path", sorted(SOURCE.glob("*/*.ipynb")), ids=lambda path: path.stem
 )
 
 
@@ -133,7 +133,7 @@ def test_the_teachers_notebook_is_committed_without_outputs(path):
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*/*.ipynb")), ids=lambda path: path.stem)
 def test_cells_are_short_enough_to_be_followed(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
