@@ -6,6 +6,7 @@ what is wrong with the answer, or not done yet. A check is defined in the module
 and named nowhere else.
 """
 
+from deepinside.classroom import seal
 from deepinside.classroom.answers import Result, Task, tasks_of
 from deepinside.classroom.checks import (
     class_models,
@@ -34,3 +35,5 @@ _CHECKS = {task.check.__name__: task.check for tasks in TASKS.values() for task 
 globals().update(_CHECKS)
 
 __all__ = ["TASKS", "Result", "Task", *_CHECKS]
+
+seal.note()
