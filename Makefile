@@ -21,6 +21,7 @@ HTML := _build/html/index.html
 # with SOLUTIONS=1 the book goes to a folder of its own: none of it gets among what is published
 SOLVED := _build/solutions/_build/html/index.html
 BOOK := $(if $(filter 1,$(SOLUTIONS)),$(SOLVED),$(HTML))
+SLIDES := $(dir $(BOOK))slides/session_1.html
 files = $(shell find $(1) -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 LIBRARY := $(call files,lib/deepinside)
 # what the pages are made of: a change of any makes the book out of date
@@ -84,12 +85,16 @@ $(SOLVED): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) $(wildcard classroom/sour
 	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
 	@touch $@
 
-book: $(BOOK)
+# beside the pages of the book, to which they link
+$(SLIDES): $(BOOK) $(NOTEBOOKS) $(call files,classroom/slides classroom/source) tools/make_slides.py
+	$(BIN)/python tools/make_slides.py $(@D)
+
+book: $(SLIDES)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/$(BOOK)"
 
-pdf: $(HTML)
+pdf: $(HTML) $(SLIDES)
 	$(BIN)/python tools/print_book.py
 
 lint: $(READY)
@@ -98,7 +103,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
-test: lint $(HTML)
+test: lint $(HTML) $(SLIDES)
 	$(BIN)/node --test tests/web/test_*.mjs
 	$(BIN)/python -m pytest
 
