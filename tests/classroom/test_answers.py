@@ -35,7 +35,7 @@ def judge(function, *, judge=judge_double):
 
 def test_a_right_answer_passes_with_the_judges_words():
     result = judge(double)
-    assert result == Result("double", "passed", "Twice as bright.")
+    assert result == Result("double", "passed", "Twice as bright.", points=1)
     assert result.passed
     assert repr(result) == "double: passed. Twice as bright."
 
@@ -151,7 +151,8 @@ class Odd:
 )
 def test_what_is_no_tensor_is_a_hint(value):
     result = judge(lambda image: value)
-    assert result.message.startswith("Expected the image as a tensor, got ")
+    assert result.message.startswith("Expected the image as a tensor")
+    assert "got " in result.message
 
 
 def test_what_even_the_judge_cannot_read_is_a_hint():
@@ -165,7 +166,7 @@ def test_what_even_the_judge_cannot_read_is_a_hint():
 
 
 def test_what_is_computed_when_it_is_read_is_read_like_a_list():
-    assert judge(lambda image: (2 * row.numpy() for row in image)).passed
+    assert "list of 2" in judge(lambda image: (2 * row.numpy() for row in image)).message
 
 
 # ---- interrupts
@@ -569,14 +570,13 @@ def test_a_second_call_that_differs_is_told():
 
 
 def test_a_result_that_the_next_call_changes_is_compared_as_it_was():
-    total = torch.zeros_like(IMAGE)
+    total = torch.zeros(2, 3)
 
     def judge_sum(answer):
         for _ in range(2):
             yield Compared("the sum", answer(IMAGE), IMAGE, {"Not cleared.": 2 * IMAGE})
 
-    message = judge(total.add_, judge=judge_sum).message
-    assert "expected 5, got 10" in message
+    assert "its values are not" in judge(total.add_, judge=judge_sum).message
 
 
 def test_a_generator_is_copied_with_its_state():
@@ -610,20 +610,23 @@ def hint(*arguments, **options):
     return str(caught.value)
 
 
+def where(*arguments, **options):
+    with pytest.raises(Hint) as caught:
+        compare_one(*arguments, **options)
+    return caught.value.where
+
+
 @pytest.mark.parametrize(
     "value",
     [
         RIGHT,
         RIGHT.float(),
-        RIGHT.numpy(),
-        RIGHT.tolist(),
         nn.Parameter(RIGHT),
-        tuple(nn.Parameter(RIGHT)),
-        RIGHT + 1e-6,
+        RIGHT + 1e-5,
     ],
-    ids=["tensor", "float32", "array", "list", "parameter", "rows with a graph", "rounded"],
+    ids=["tensor", "float32", "parameter", "rounded"],
 )
-def test_right_values_of_any_kind_agree(value):
+def test_right_values_agree(value):
     assert compare_one(value) is None
 
 
@@ -632,9 +635,59 @@ def test_a_number_may_come_in_several_forms(value):
     assert compare_one(value, torch.tensor(2.0), {}) is None
 
 
-def test_masks_compare_as_zero_and_one():
-    mask = torch.tensor([True, False])
-    assert compare_one(mask.numpy().astype("uint8"), mask, {}) is None
+MASK = torch.tensor([True, False])
+
+
+@pytest.mark.parametrize(
+    ("value", "right", "words"),
+    [
+        (RIGHT.numpy(), RIGHT, "got a NumPy array: `torch.from_numpy` makes a tensor of it."),
+        (RIGHT.tolist(), RIGHT, "got a list of 2: `torch.tensor` makes a tensor of it."),
+        (tuple(RIGHT), RIGHT, "got a tuple of 2: `torch.stack` makes a tensor of it."),
+        (1.0, RIGHT, "as a tensor of shape (2, 2), got a single number (float)."),
+        (RIGHT.max(0), RIGHT.amax(0), "along an axis `torch.max` returns values and indices."),
+        (MASK.float(), MASK, "got one of torch.float32: a comparison such as `a > b` is a mask."),
+        (MASK.numpy(), MASK, "as a `torch.bool` tensor, got a NumPy array"),
+        ([2.0], torch.tensor(2.0), "Expected one number for the map, got a list of 1."),
+        (2.71, 2, "Expected a whole number for the map, got 2.71: is it a score?"),
+        (torch.tensor(2.71), 2, "got 2.71: is it a score?"),
+        (2.0, 2, "Expected a whole number for the map, got 2."),
+        ("two", 2, "Expected a whole number for the map, got str."),
+        (torch.tensor([2, 2]), 2, "Expected one whole number for the map"),
+        ((1, 2, 3), (1, 2, 3, 4), "Expected 4 values for the map, got 3."),
+        (3, (1, 2, 3, 4), "Expected 4 values for the map, got a single number (int)."),
+        ((1, 2, 3, 4.0), (1, 2, 3, 4), "Expected a whole number for the map, got 4."),
+        ((MASK, MASK.numpy()), (MASK, MASK), "got a NumPy array"),
+    ],
+)
+def test_another_kind_is_told_what_is_wanted_and_what_came(value, right, words):
+    assert words in hint(value, right, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        (2, 2),
+        (np.int64(2), 2),
+        (torch.tensor([2]), 2),
+        (2.5, 2.5),
+        (2, 2.0),
+        ([1, 2], (1, 2)),
+        (torch.tensor([1, 2]), (1, 2)),
+        (np.array([0.5, 2.5]), (0.5, 2.5)),
+        ((torch.tensor(0.5), 2.5), [0.5, 2.5]),
+        ([MASK, ~MASK], (MASK, ~MASK)),
+        (torch.stack([MASK, ~MASK]), (MASK, ~MASK)),
+        (MASK, MASK.numpy()),
+        (RIGHT, RIGHT.numpy()),
+    ],
+)
+def test_what_the_next_cells_can_use_agrees(value, right):
+    assert compare_one(value, right, {}) is None
+
+
+def test_a_usual_mistake_says_more_than_another_kind():
+    assert hint(RIGHT.abs().numpy()) == "Take the magnitude."
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -647,13 +700,13 @@ def test_each_mistake_is_named(name):
 def test_what_fits_no_mistake_is_shown_where_it_differs_most():
     value = RIGHT.clone()
     value[1, 0] = 7
-    assert "at [1, 0], where they differ most, expected 3, got 7" in hint(value)
+    assert hint(value) == "The shape of the map is right, its values are not."
+    assert "at [1, 0], where they differ most, right is 3, yours 7" in where(value)
     assert hint(3.0, torch.tensor(2.0), {}) == "Expected 2 for the map, got 3."
 
 
 def test_a_wrong_shape_is_told():
     assert hint(RIGHT[None]) == "Expected the map of shape (2, 2), got (1, 2, 2)."
-    assert "got () (a single number)" in hint(1.0)
 
 
 def test_a_mistake_may_have_another_shape():
@@ -668,7 +721,7 @@ def test_values_that_are_not_finite_are_told():
 
 def test_the_tolerance_is_a_share_of_the_largest_value():
     assert compare_one(RIGHT * 1e6 + 1, RIGHT * 1e6, {}) is None
-    assert "expected" in hint(RIGHT * 1e-6 + 1e-6, RIGHT * 1e-6)
+    assert "values are not" in hint(RIGHT * 1e-6 + 1e-6, RIGHT * 1e-6)
     assert compare_one(RIGHT + 0.01, tolerance=0.01) is None
 
 
@@ -685,7 +738,7 @@ def judge_root(answer):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda v: v.abs().tolist(), "Twice as bright."),
+        (lambda v: v.abs(), "Twice as bright."),
         (lambda v: 2 * v.abs(), "It is doubled."),
         (lambda v: v, "A magnitude is missing."),
         (lambda v: v[:, None], "A magnitude is missing."),
@@ -696,8 +749,7 @@ def test_a_mistake_is_named_where_it_explains_all_cases(answer, message):
 
 
 def test_what_explains_only_some_cases_is_not_named():
-    message = judge(lambda v: 2 * v, judge=judge_root).message
-    assert "at [1], where they differ most, expected 2, got 4" in message
+    assert "its values are not" in judge(lambda v: 2 * v, judge=judge_root).message
 
 
 def fails_at_the_second(factor):
@@ -733,5 +785,6 @@ def test_mistakes_that_are_not_finite_explain_such_results_alone(overflow):
     wrong = torch.tensor([overflow, 1.0])
     mistakes = {"Divided by 0.": wrong}
     assert hint(wrong, torch.tensor([0.0, 1.0]), mistakes) == "Divided by 0."
-    assert "expected 0, got 3" in hint([3.0, 1.0], torch.tensor([0.0, 1.0]), mistakes)
-    assert "expected 0, got 3" in hint([3.0, 9.0], torch.tensor([0.0, 8.0]), mistakes)
+    for value, right in (([3.0, 1.0], [0.0, 1.0]), ([3.0, 9.0], [0.0, 8.0])):
+        values = [torch.tensor(value), torch.tensor(right), mistakes]
+        assert "right is 0, yours 3" in where(*values)

@@ -2,88 +2,75 @@
 
 Each task of a student's notebook has one function that judges it, such as::
 
-    @task("saliency-map", points=1, praise="The largest magnitude of the channels.")
+    @task(
+        "saliency-map", points=1, minutes=10, example=_map_example,
+        praise="The largest magnitude of the channels.",
+    )
     def check_saliency_map(answer: Answer) -> Comparisons:
         '''Check ``saliency_map(network, image, class_index)``. ...'''
         for network, image, c in scored_images():
             yield Compared("the map", answer(network, image, c), right, {hint: wrong, ...})
 
 It calls the answer on small networks and yields each result beside the right one and those of
-the usual mistakes. `task` turns it into the check that notebooks call, and `TASKS` of
+the usual mistakes. What it hands over in float64 reaches the answer in float32, the type of the
+notebooks, so its numbers are those that float32 holds (`deepinside.classroom.small_networks`). The
+right result also says what may be returned: a tensor with axes, a number, a whole number, a mask,
+or a list of such.
+
+Where a mistake stays, hints come in steps: first what is wrong, then where, then a small case
+worked through, which the task's `example` returns::
+
+    def _map_example() -> Example:
+        network = linear_network(torch.tensor([[[[1.0]], [[-3.0]], [[2.0]]]]), torch.zeros(1))
+        shown = "One pixel, the score is R - 3 G + 2 B: |-3| is the largest magnitude."
+        return Example((network, torch.ones(3, 1, 1), 0), shown, torch.tensor([[3.0]]))
+
+`task` turns a judge into the check that notebooks call, and `TASKS` of
 `deepinside.classroom.checks` lists it. The answer may raise, return anything, or change
 settings: a failure becomes a hint, and the settings are put back. It has no time limit: in a
 notebook the learner can interrupt it, and grading limits the process.
 """
 
 import copy
-import html
-import linecache
-import random
-import re
 import sys
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import replace
 from inspect import signature, unwrap
 from types import FrameType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-_LABELS = {"passed": "passed.", "hint": "not yet.", "not done yet": "not done yet."}
-# as borders beside the text, these can be seen on white and on black
-_COLORS = {"passed": "#2e9e4f", "hint": "#d98200", "not done yet": "#8a8a8a"}
+from deepinside.classroom import reading
+from deepinside.classroom.results import Example, Hint, NotDone, Result
+from deepinside.classroom.returned import complaint, numbers, tensor_of
+from deepinside.classroom.settings import usual_settings
 
+__all__ = [
+    "Answer",
+    "Compared",
+    "Comparisons",
+    "Example",
+    "Hint",
+    "Judge",
+    "Result",
+    "Task",
+    "compare",
+    "judged",
+    "mark",
+    "passed",
+    "task",
+    "tasks_of",
+    "tensor_of",
+]
 
-@dataclass(frozen=True, repr=False)
-class Result:
-    """What a check says about an answer.
-
-    Attributes
-    ----------
-    task : str
-        The name of the function that was checked.
-    state : str
-        "passed", "hint" or "not done yet".
-    message : str
-        One or a few sentences for the student.
-    """
-
-    task: str
-    state: Literal["passed", "hint", "not done yet"]
-    message: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the answer is right."""
-        return self.state == "passed"
-
-    def __repr__(self) -> str:
-        """Return the task, the state and the message as plain text."""
-        return f"{self.task}: {_LABELS[self.state]} {self.message}".strip()
-
-    def _repr_html_(self) -> str:
-        """Return the same for a notebook, with a colored edge."""
-        message = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.message))
-        # a student's error may hold dollar signs, which are no formula
-        return (
-            '<div class="tex2jax_ignore mathjax_ignore" style="border-left: 0.3em solid '
-            f'{_COLORS[self.state]}; padding: 0.3em 0.8em; margin: 0.3em 0">'
-            f"<strong>{html.escape(self.task)}: {_LABELS[self.state]}</strong> {message}</div>"
-        )
-
-
-class Hint(Exception):  # noqa: N818 - no error of the program, but what a judge has found
-    """What is wrong with an answer, in words for the student."""
-
-
-class _NotDone(Exception):  # noqa: N818 - no error either
-    """The answer is still to be written."""
+_FORWARD = nn.Module._call_impl.__code__
+_TOLERANCE = 1e-4  # float32 holds seven digits, of which long sums lose some
 
 
 class Answer:
@@ -92,15 +79,20 @@ class Answer:
     Attributes
     ----------
     given : tuple
-        What the function was called with last: copies of the judge's arguments, which
-        show what it did to them.
+        What the function was called with last: copies of the judge's arguments, in float32
+        where those are in float64, which show what it did to them.
+    forwards : int
+        How many times it called networks among its arguments then; a batch counts once.
     """
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, *, goes_on: bool = False) -> None:
         self._function = function
+        self._goes_on = goes_on
         self._originals: tuple = ()
         self._borrowed = ""
+        self._ended: tuple[FrameType, int] | None = None
         self.given: tuple = ()
+        self.forwards = 0
 
     def __call__(self, *arguments: object) -> object:
         """Return what the function returns for copies of these arguments.
@@ -110,17 +102,29 @@ class Answer:
         Hint
             If it raises, is interrupted, calls a function of `deepinside.classroom` that it
             was not given, or changes the values of a tensor, an array or a network's
-            parameters among its arguments.
+            parameters among its arguments. Where a task has parts, the hint is returned, so
+            that the other parts can be judged.
         """
-        self._originals = arguments
+        self._originals = tuple(_copied(argument) for argument in arguments)
         self.given = tuple(_copied(argument) for argument in arguments)
-        return self.again()
+        for network in self.given:
+            if isinstance(network, nn.Module):
+                vars(network)["_handed_over"] = True  # a copy of it has it, too
+        try:
+            return self.again()
+        except Hint as hint:
+            hint.where = hint.where or f"It shows with {self.case()}."
+            if self._goes_on:
+                return hint
+            raise
 
     def again(self) -> object:
         """Return what the function returns for the very arguments of the last call."""
         value = self._called()
-        if value is None or value is Ellipsis or value is NotImplemented:
-            raise _NotDone("It returns nothing so far: does it end with `return`?")
+        if value is None:
+            self._explain_nothing()
+        if value is Ellipsis or value is NotImplemented:
+            raise NotDone("It returns nothing so far: does it end with `return`?")
         for place, (before, after) in enumerate(zip(self._originals, self.given, strict=True)):
             if _changed(before, after):
                 raise Hint(
@@ -140,10 +144,19 @@ class Answer:
                 "`image.detach().clone()`, or use `torch.autograd.grad`."
             )
 
+    def case(self) -> str:
+        """Return the arguments of the last call in words."""
+        described = (_described(self._parameter(i), given) for i, given in enumerate(self.given))
+        return ", ".join(filter(None, described)) or "what it was called with"
+
+    def unused(self) -> str:
+        """Return a sentence on arguments that the function's code never uses, or nothing."""
+        return reading.unused(self._function)
+
     def _called(self) -> object:
         failure = None
         try:
-            with _usual_settings():
+            with usual_settings():
                 value = self._watched()
         except BaseException as error:  # sys.exit, too, ends the answer and not the check
             failure = error
@@ -154,17 +167,32 @@ class Answer:
             )
         if failure is None:
             return value
-        if _is_stub(failure):
-            raise _NotDone(_reason(failure))
-        line = self._line(failure)
+        raise self._hint_of(failure)
+
+    def _hint_of(self, failure: BaseException) -> Hint:
+        said = reading.reason(failure)
+        if reading.is_stub(failure):
+            left = reading.left_stub(failure)
+            return Hint(left) if left else NotDone(said)
+        code = getattr(unwrap(self._function), "__code__", None)
+        line = reading.line_of(failure, code)
         if isinstance(failure, KeyboardInterrupt):
-            raise Hint(
+            return Hint(
                 f"It was interrupted{line}. "
                 "Does a loop never end, or is there far more work than the task asks for?"
             )
-        raise Hint(
-            f"It raised {type(failure).__name__}{line}: {_reason(failure) or 'without a message'}"
+        why = reading.why_none(failure, code)
+        return Hint(
+            f"It raised {type(failure).__name__}{line}: {said or 'without a message'}"
+            + (f". {why}." if why else "")
+            + self.unused()
         )
+
+    def _explain_nothing(self) -> None:
+        why = reading.nothing_returned(*self._ended) if self._ended else "It returns None."
+        if not why:
+            raise NotDone("It returns nothing so far: does it end with `return`?")
+        raise Hint(why)
 
     def _watched(self) -> object:
         """Call the function, stopped where it, or a thread of it, calls a part of the checks.
@@ -172,14 +200,20 @@ class Answer:
         What the judge hands over to be called, such as `map_of`, may be called.
         """
         handed = {getattr(argument, "__code__", None) for argument in self.given}
+        own = getattr(unwrap(self._function), "__code__", None)
+        self.forwards, self._ended = 0, None
 
         def watch(frame: FrameType, event: str, _: object) -> None:
+            if event == "return" and frame.f_code is own:
+                self._ended = frame, frame.f_lineno
             if event != "call" or frame.f_code in handed:
                 return
+            if frame.f_code is _FORWARD:
+                self.forwards += "_handed_over" in vars(frame.f_locals["self"])
             module = str(frame.f_globals.get("__name__"))
             if module.startswith("deepinside.classroom"):
                 self._borrowed = f"{module}.{frame.f_code.co_name}"
-                raise Hint  # which the function may catch, to no avail
+                raise Hint("")  # which the function may catch, to no avail
 
         before, of_threads = sys.getprofile(), threading.getprofile()
         threading.setprofile(watch)
@@ -192,25 +226,15 @@ class Answer:
             sys.setprofile(before)
             threading.setprofile(of_threads)
 
-    def _line(self, error: BaseException) -> str:
-        """Return where in the student's own code an error came up, or nothing."""
-        code = getattr(unwrap(self._function), "__code__", None)
-        own = [
-            (frame, line)
-            for frame, line in traceback.walk_tb(error.__traceback__)
-            if code and frame.f_code.co_filename == code.co_filename
-        ]
-        if not own:
-            return ""
-        frame, line = own[-1]
-        source = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
-        return f" in line {line}" + (f", `{_short(source)}`" if source else "")
-
     def _parameter(self, place: int) -> str:
         try:
             return list(signature(self._function).parameters)[place]
         except (ValueError, TypeError, IndexError):
             return f"number {place + 1}"
+
+
+# whose results are compared just now
+_judging: ContextVar[Answer | None] = ContextVar("_judging", default=None)
 
 
 class Compared(NamedTuple):
@@ -221,20 +245,24 @@ class Compared(NamedTuple):
     what : str
         What is compared, as in "the saliency map".
     value : object
-        What the answer returned: a tensor, an array, a number or a list of them.
+        What the answer returned.
     right : object
-        What the result should be, in any of these forms.
+        What the result should be, which also says what kind of thing: a tensor or an array
+        with axes, one of bool for a mask; a number; an int for an index; a list of such.
     mistakes : mapping
         From each hint to the result of that mistake; a list holds several results.
     tolerance : float
         The largest difference that is ignored, relative to the largest right value.
+    part : str
+        The part of the task that it belongs to; without one, to all of them.
     """
 
     what: str
     value: object
     right: object
     mistakes: Mapping[str, object]
-    tolerance: float = 1e-5
+    tolerance: float = _TOLERANCE
+    part: str = ""
 
 
 Comparisons = Iterable[Compared]
@@ -251,9 +279,17 @@ class Task(NamedTuple):
     answer : str
         The name of the function that the notebook binds.
     check : callable
-        A function from the answer to a `Result`.
+        A function from the answer to a `Result`, whose hints come in steps.
+    grade : callable
+        The same, always with the first step, and without an effect on those of `check`.
     points : int
         What a right answer is worth.
+    minutes : int
+        The time that a student needs.
+    optional : bool
+        Whether it lies outside of the core of its notebook.
+    parts : mapping
+        From each part's name to its points, if there is credit for parts.
     judge : callable
         The function from which `check` is made.
     """
@@ -263,12 +299,26 @@ class Task(NamedTuple):
     check: Callable[[object], Result]
     points: int
     judge: Judge
+    grade: Callable[[object], Result]
+    minutes: int = 0
+    optional: bool = False
+    parts: Mapping[str, int] = {}
 
 
 _registered: list[Task] = []
+_checked: WeakKeyDictionary[object, Task] = WeakKeyDictionary()
 
 
-def task(name: str, *, points: int, praise: str) -> Callable[[Judge], Callable[[object], Result]]:
+def task(
+    name: str,
+    *,
+    points: int,
+    praise: str,
+    minutes: int = 0,
+    optional: bool = False,
+    parts: Mapping[str, int] | None = None,
+    example: Callable[[], Example] | None = None,
+) -> Callable[[Judge], Callable[[object], Result]]:
     """Return a decorator that makes a check of a judge, and registers its task.
 
     The judge's name is ``check_`` and the name of the answer.
@@ -281,17 +331,34 @@ def task(name: str, *, points: int, praise: str) -> Callable[[Judge], Callable[[
         What a right answer is worth.
     praise : str
         What the check says about a right answer.
+    minutes, optional, parts
+        See `Task`. The points of the parts add up to those of the task.
+    example : callable
+        Returns the small case that is worked through where hints did not help.
     """
 
     def register(judge: Judge) -> Callable[[object], Result]:
         answer = judge.__name__.removeprefix("check_")
+        asked: dict[str, int] = {}
+
+        def grade(function: object) -> Result:
+            return _verdict(answer, function, judge, praise, points, parts or {})[0]
 
         def check(function: object) -> Result:
-            return judged(answer, function, judge, praise)
+            _remember(function, known)
+            result, hint = _verdict(answer, function, judge, praise, points, parts or {})
+            if hint is None:
+                asked.clear()
+                return result
+            times = asked.get(hint.kind, 0) + 1
+            asked.clear()
+            asked[hint.kind] = times
+            return replace(result, details=_details(times, hint, function, example))
 
         check.__name__ = check.__qualname__ = judge.__name__
         check.__doc__, check.__module__ = judge.__doc__, judge.__module__
-        _registered.append(Task(name, answer, check, points, judge))
+        known = Task(name, answer, check, points, judge, grade, minutes, optional, parts or {})
+        _registered.append(known)
         return check
 
     return register
@@ -302,7 +369,67 @@ def tasks_of(module: str) -> tuple[Task, ...]:
     return tuple(known for known in _registered if known.check.__module__ == module)
 
 
-def judged(answer: str, function: object, judge: Judge, praise: str) -> Result:
+def passed(*functions: object) -> bool:
+    """Return whether all these answers pass their checks, judged afresh and silently.
+
+    Raises
+    ------
+    ValueError
+        If there is no task of a function's name, and it was not checked before.
+    """
+    return all(_task_of(f).grade(f).passed for f in functions if callable(f)) and all(
+        map(callable, functions)
+    )
+
+
+def mark(name: str, function: object) -> float:
+    """Return the points that an answer earns, as nbgrader wants them.
+
+    Raises
+    ------
+    AssertionError
+        If it earns none: the hint.
+    ValueError
+        If there is no task of this name.
+    """
+    for known in _registered:
+        if known.name == name:
+            result = known.grade(function)
+            if not result.points:
+                raise AssertionError(result.message or result.state)
+            return result.points
+    raise ValueError(f"expected the name of a task, got {name!r}")
+
+
+def _remember(function: object, known: Task) -> None:
+    try:
+        _checked[function] = known
+    except TypeError:  # it is nothing that can be looked up, such as a list
+        return
+
+
+def _task_of(function: object) -> Task:
+    try:
+        known = _checked.get(function)
+    except TypeError:
+        known = None
+    name = getattr(function, "__name__", type(function).__name__)
+    by_name = {one.answer: one for one in _registered}
+    found = known or by_name.get(name)
+    if found is None:
+        raise ValueError(f"no task has an answer named {name!r}: run the cell of its check first")
+    return found
+
+
+def judged(
+    answer: str,
+    function: object,
+    judge: Judge,
+    praise: str,
+    *,
+    points: int = 1,
+    parts: Mapping[str, int] | None = None,
+) -> Result:
     """Return what a judge says about a student's function, whatever that function does.
 
     Parameters
@@ -316,24 +443,101 @@ def judged(answer: str, function: object, judge: Judge, praise: str) -> Result:
         `Hint`.
     praise : str
         The sentence for a right answer.
+    points, parts
+        See `Task`.
     """
+    return _verdict(answer, function, judge, praise, points, parts or {})[0]
+
+
+def _verdict(
+    name: str,
+    function: object,
+    judge: Judge,
+    praise: str,
+    points: int,
+    parts: Mapping[str, int],
+) -> tuple[Result, Hint | None]:
+    """Return the result, and the hint from which it was made."""
     if function is None or function is Ellipsis:
-        return Result(answer, "not done yet", "")
+        return Result(name, "not done yet", ""), None
     if not callable(function):
         got = type(function).__name__
-        return Result(answer, "hint", f"Expected a function named `{answer}`, got {got}.")
+        hint = Hint(f"Expected a function named `{name}`, got {got}.")
+        return Result(name, "hint", str(hint)), hint
+    answer = Answer(function, goes_on=bool(parts))
+    token = _judging.set(answer)
     try:
-        with _usual_settings():
-            compare(judge(Answer(function)))
-    except Hint as hint:
-        return Result(answer, "hint", str(hint))
-    except _NotDone as note:
-        # the students' notebooks raise it with these words, which need no repetition
-        return Result(answer, "not done yet", "" if str(note) == "not done yet" else str(note))
+        with usual_settings():
+            compare(judge(answer))
+        return Result(name, "passed", praise, points), None
+    except Hint as raised:
+        hint = raised
     except Exception as error:  # what was returned is no usual thing, so reading it failed
-        reason = f"{type(error).__name__}: {_reason(error)}"
-        return Result(answer, "hint", f"What it returns cannot be read as the result ({reason}).")
-    return Result(answer, "passed", praise)
+        said = f"{type(error).__name__}: {reading.reason(error)}"
+        hint = Hint(f"What it returns cannot be read as the result ({said}).")
+    finally:
+        _judging.reset(token)
+    earned = sum(parts[part] for part in hint.earned)
+    if earned:
+        return Result(name, "hint", f"{earned} of {points} points: {hint}", earned), hint
+    if isinstance(hint, NotDone):
+        # the students' notebooks raise it with these words, which need no repetition
+        return Result(name, "not done yet", "" if str(hint) == "not done yet" else str(hint)), None
+    hint.where = hint.where or f"It shows with {answer.case()}."
+    return Result(name, "hint", str(hint)), hint
+
+
+def _details(
+    times: int, hint: Hint, function: object, example: Callable[[], Example] | None
+) -> str:
+    """Return what is added to a hint that is given for the second or a later time."""
+    if times == 1:
+        return ""
+    worked = _worked(function, example()) if times > 2 and example and callable(function) else ""
+    if times > 2 and (worked or hint.small):
+        return worked or hint.small
+    return hint.where
+
+
+def _worked(function: Callable, example: Example) -> str:
+    """Return a small case with the answer's own result, or nothing if that is right."""
+    right = numbers(example.right)
+    try:
+        with usual_settings():
+            value = Answer(function)(*example.given)
+            wanted = tensor_of(example.right, "it")
+            own = numbers(value)
+            if _agree(_tensor_like(value, wanted, "it"), wanted):
+                return ""
+    except Hint as hint:
+        own = str(hint)
+    return _beside(example.shown, right, own)
+
+
+def _beside(shown: str, right: str, own: str) -> str:
+    if "\n" in right or "\n" in own:
+        return f"{shown}\nright:\n{right}\nyours:\n{own}"
+    return f"{shown}\nright: {right}\nyours: {own}"
+
+
+class _Read(NamedTuple):
+    """A comparison that was read: what came and what is right, both in float64."""
+
+    compared: Compared
+    right: Tensor
+    got: Tensor | None = None
+    complaint: str = ""
+    failure: Hint | None = None
+    case: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        tolerance = self.compared.tolerance
+        return self.got is not None and _agree(self.got, self.right, tolerance)
+
+    @property
+    def is_right(self) -> bool:
+        return self.agrees and not self.complaint
 
 
 def compare(comparisons: Comparisons) -> None:
@@ -341,122 +545,95 @@ def compare(comparisons: Comparisons) -> None:
 
     A mistake is named only if it explains everything that was returned; this tells apart
     mistakes that show only in a special case. In a comparison that does not list the mistake,
-    the result has to be right.
+    the result has to be right. In a task of several parts, the first wrong part is explained.
 
     Raises
     ------
     Hint
-        That of the first mistake that explains the results; if there is none, one with the
-        expected and the returned shape or value. A hint raised while the comparisons are made
-        is passed on if all results before it are right.
+        That of the first mistake that explains the results; if there is none, one with what is
+        wanted and what came. A hint raised while the comparisons are made is passed on if all
+        results before it are right.
     """
-    read: list[tuple[Tensor, Tensor, Compared]] = []
+    listed: list[_Read] = []
     failure = None
     try:
-        for compared in comparisons:
-            right = tensor_of(compared.right, compared.what)
-            # a copy, as what was returned may be a gradient that the next call adds to
-            got = _tensor_like(compared.value, right, compared.what).clone()
-            read.append((got, right, compared))
+        listed.extend(map(_read, comparisons))
     except Hint as hint:
         failure = hint  # what went wrong before it says more
-    wrong = [(got, right, c) for got, right, c in read if not _agree(got, right, c.tolerance)]
+    wrong = [read for read in listed if not read.is_right]
     if wrong:
-        for mistake in dict.fromkeys(hint for *_, c in read for hint in c.mistakes):
-            if all(_explains(mistake, *parts) for parts in read):
-                raise Hint(mistake)
-        raise Hint(_difference(*wrong[0]))
+        failure = _explained(listed, wrong)
+        bad = {read.compared.part for read in wrong}
+        failure.earned = frozenset(
+            read.compared.part for read in listed if "" not in bad and read.compared.part not in bad
+        )
     if failure:
         raise failure
 
 
-def tensor_of(value: object, what: str) -> Tensor:
-    """Return a result as a float64 tensor on the CPU, without its graph.
-
-    Raises
-    ------
-    Hint
-        If it cannot be read as one.
-    """
+def _read(compared: Compared) -> _Read:
+    answer = _judging.get()
+    case = answer.case() if answer else ""
+    right = tensor_of(compared.right, compared.what)
+    if isinstance(compared.value, Hint):  # the answer failed, in a task that has parts
+        return _Read(compared, right, failure=compared.value, case=case)
+    words = complaint(compared.value, compared.right, compared.what)
     try:
-        if isinstance(value, list | tuple):  # NumPy reads no tensor that has a graph
-            value = [part.detach().cpu() if isinstance(part, Tensor) else part for part in value]
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-        return tensor.detach().to("cpu", torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise Hint(f"Expected {what} as a tensor, got {type(value).__name__}.") from None
+        # a copy, as what was returned may be a gradient that the next call adds to
+        got = _tensor_like(compared.value, right, compared.what).clone()
+    except Hint as hint:
+        raise Hint(words or str(hint)) from None
+    return _Read(compared, right, got, words, case=case)
 
 
-@contextmanager
-def _usual_settings() -> Iterator[None]:
-    """Give the settings that every answer finds, and put back those of the caller."""
-    dtype, threads, device = torch.get_default_dtype(), torch.get_num_threads(), _default_device()
-    anomaly, checked = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
-    drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
-    recursion, determinism = sys.getrecursionlimit(), _determinism()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with (
-            warnings.catch_warnings(),
-            np.errstate(all="ignore"),
-            torch.random.fork_rng(devices),
-            # puts back the gradient mode and what else PyTorch keeps for the thread, too
-            torch.inference_mode(False),
-            torch.autocast("cpu", enabled=False),
-            torch._C.DisableTorchFunction(),  # of default devices
-        ):
-            warnings.simplefilter("ignore")
-            torch.set_default_dtype(torch.float32)
-            torch.autograd.set_detect_anomaly(False)
-            _set_determinism((False, False))
-            torch.default_generator.manual_seed(0)
-            random.seed(0)
-            np.random.seed(0)  # noqa: NPY002 - of the global generator, which an answer may use
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        torch.autograd.set_detect_anomaly(anomaly, checked)
-        _set_determinism(determinism)
-        random.setstate(drawn)
-        np.random.set_state(numpy_drawn)  # noqa: NPY002
-        sys.setrecursionlimit(recursion)
-        if _default_device() != device:
-            torch.set_default_device(None)
-            if _default_device() != device:
-                torch.set_default_device(device)
-
-
-def _default_device() -> torch.device | None:
-    try:
-        return torch.get_default_device()
-    except RuntimeError:  # an answer has set one that is not there
-        return None
-
-
-def _determinism() -> tuple[bool, bool]:
-    strict = torch.are_deterministic_algorithms_enabled()
-    return strict, torch.is_deterministic_algorithms_warn_only_enabled()
-
-
-def _set_determinism(wanted: tuple[bool, bool]) -> None:
-    if _determinism() != wanted:  # else the call would import a thousand modules for nothing
-        torch.use_deterministic_algorithms(wanted[0], warn_only=wanted[1])
-
-
-def _is_stub(error: BaseException) -> bool:
-    """Whether somebody wrote ``raise NotImplementedError``; operations of PyTorch raise it, too."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    source = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
-    return type(error) is NotImplementedError and (not source or source.startswith("raise"))
+def _explained(listed: list[_Read], wrong: list[_Read]) -> Hint:
+    """Return the hint for the first part that is wrong."""
+    part = wrong[0].compared.part
+    listed, wrong = (
+        [read for read in reads if not part or read.compared.part in ("", part)]
+        for reads in (listed, wrong)
+    )
+    if wrong[0].failure:
+        return wrong[0].failure
+    off = [read for read in wrong if not read.agrees]
+    mistakes = dict.fromkeys(hint for read in listed for hint in read.compared.mistakes)
+    named = [name for name in mistakes if off and all(_explains(name, read) for read in listed)]
+    complaints = [read.complaint for read in wrong if read.complaint]
+    if named:
+        hint = Hint(named[0])
+    elif complaints:
+        hint = Hint(complaints[0])
+    else:
+        answer = _judging.get()
+        hint = Hint(_difference(off[0]) + (answer.unused() if answer else ""))
+    hint.where = _where(off[0] if off else wrong[0])
+    if off:
+        smallest = min(off, key=lambda read: read.right.numel())
+        shown = f"With {smallest.case}:" if smallest.case else ""
+        hint.small = _beside(
+            shown, numbers(smallest.compared.right), numbers(smallest.compared.value)
+        )
+    return hint
 
 
 def _copied(value: object) -> object:
+    """Return a copy, in the notebooks' type where the judge computes in float64."""
     if isinstance(value, torch.Generator):
         twin = torch.Generator(value.device)
         twin.set_state(value.get_state())
         return twin
+    if isinstance(value, list | tuple):
+        return type(value)(map(_copied, value))
+    if isinstance(value, Tensor) and value.dtype == torch.float64:
+        return value.detach().float().requires_grad_(value.requires_grad)
+    if isinstance(value, nn.Module):
+        network = copy.deepcopy(value)
+        return network.float() if _is_double(network) else network
     return copy.deepcopy(value)
+
+
+def _is_double(network: nn.Module) -> bool:
+    return any(parameter.dtype == torch.float64 for parameter in network.parameters())
 
 
 def _changed(before: object, after: object) -> bool:
@@ -466,23 +643,44 @@ def _changed(before: object, after: object) -> bool:
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return not np.array_equal(before, after)
     return (
-        isinstance(before, Tensor) and isinstance(after, Tensor) and not torch.equal(before, after)
+        isinstance(before, Tensor)
+        and isinstance(after, Tensor)
+        and not (before.dtype == after.dtype and torch.equal(before, after))
     )
 
 
-def _agree(got: Tensor, expected: Tensor, tolerance: float = 1e-5) -> bool:
+def _described(name: str, value: object) -> str:
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        return f"{name} of shape {tuple(value.shape)}"
+    if isinstance(value, int | float | str | Tensor):
+        return f"{name} = {numbers(value)}"
+    is_short = isinstance(value, list | tuple) and len(repr(value)) < 50
+    return f"{name} = {value!r}" if is_short else ""
+
+
+def _agree(
+    got: Tensor, expected: Tensor, tolerance: float = _TOLERANCE, least: float = 1e-9
+) -> bool:
     if got.shape != expected.shape:
         return False
-    finite = expected[expected.isfinite()]
-    scale = finite.abs().max().item() if finite.numel() else 0.0
-    return torch.allclose(got, expected, rtol=0, atol=tolerance * scale + 1e-12, equal_nan=True)
+    far = tolerance * _largest(expected) + least
+    return torch.allclose(got, expected, rtol=0, atol=far, equal_nan=True)
 
 
-def _explains(hint: str, got: Tensor, right: Tensor, compared: Compared) -> bool:
-    results = compared.mistakes.get(hint, right)
+def _largest(values: Tensor) -> float:
+    finite = values[values.isfinite()]
+    return finite.abs().max().item() if finite.numel() else 0.0
+
+
+def _explains(hint: str, read: _Read) -> bool:
+    if read.got is None:
+        return False
+    results = read.compared.mistakes.get(hint, read.right)
     several = results if isinstance(results, list) else [results]
-    tensors = (tensor_of(result, compared.what) for result in several)
-    return any(_agree(got, tensor, compared.tolerance) for tensor in tensors)
+    tensors = (tensor_of(result, read.compared.what) for result in several)
+    # a mistake that gives zeros gives them as float32 does
+    tolerance, least = read.compared.tolerance, 1e-9 + 1e-6 * _largest(read.right)
+    return any(_agree(read.got, tensor, tolerance, least) for tensor in tensors)
 
 
 def _tensor_like(value: object, right: Tensor, what: str) -> Tensor:
@@ -491,9 +689,12 @@ def _tensor_like(value: object, right: Tensor, what: str) -> Tensor:
     return got.reshape(()) if right.ndim == 0 and got.numel() == 1 else got
 
 
-def _difference(got: Tensor, right: Tensor, compared: Compared) -> str:
-    """Return what was expected and what came, where no mistake explains it."""
-    what = compared.what
+def _difference(read: _Read) -> str:
+    """Return what is wrong with a result that no mistake explains."""
+    what, right, got = read.compared.what, read.right, read.got
+    assert got is not None
+    if right.ndim == 0 and got.ndim:
+        return f"Expected {what} as a single number, got a tensor of {tuple(got.shape)}."
     if got.shape != right.shape:
         return f"Expected {what} of shape {_shape(right)}, got {_shape(got)}."
     if not got.isfinite().all():
@@ -501,27 +702,27 @@ def _difference(got: Tensor, right: Tensor, compared: Compared) -> str:
         return f"Expected {what} to be finite; {count} of its values are not."
     if right.ndim == 0:
         return f"Expected {right.item():.5g} for {what}, got {got.item():.5g}."
-    far = (got - right).abs()
+    if isinstance(read.compared.right, list | tuple) and right.ndim == 1:
+        return f"The values of {what} are not right: got {numbers(read.compared.value)}."
+    return f"The shape of {what} is right, its values are not."
+
+
+def _where(read: _Read) -> str:
+    """Return in which case a result is wrong, and what is right there."""
+    got, right = read.got, read.right
+    case = f"With {read.case}: " if read.case else ""
+    if got is None or got.shape != right.shape:
+        return f"{case}expected shape {_shape(right)}."
+    if right.ndim == 0:
+        return f"{case}right is {right.item():.5g}, yours {got.item():.5g}."
+    far = (got - right).abs().nan_to_num(torch.inf)
     place = tuple(int(i) for i in np.unravel_index(int(far.argmax()), far.shape))
     where = ", ".join(map(str, place))
     return (
-        f"The shape of {what} is right, its values are not: at [{where}], where they differ "
-        f"most, expected {right[place].item():.5g}, got {got[place].item():.5g}."
+        f"{case}at [{where}], where they differ most, right is {right[place].item():.5g}, "
+        f"yours {got[place].item():.5g}."
     )
 
 
 def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape)) if tensor.ndim else "() (a single number)"
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # an error of the student's own, which cannot say what it is
-        lines = []
-    return _short(lines[0]) if lines else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,7 +1,8 @@
 """Tiny fixed networks in float64, for which the checks know the right result.
 
-Each is drawn anew at every call, from a generator of its own, so that nothing an answer does to
-one affects the next.
+All their numbers are such that float32 holds them as well: the answer gets them in float32, and
+the judge computes in float64. Each network is drawn anew at every call, from a generator of its
+own, so that nothing an answer does to one affects the next.
 """
 
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 def drawn(*shape: int, seed: int) -> Tensor:
     """Return standard normal values that depend on the seed alone, float64."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).float().double()
 
 
 def drawn_image(*shape: int, seed: int) -> Tensor:
     """Return an image of uniform values in [0, 1] that depend on the seed alone, float64."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(shape, generator=generator, dtype=torch.float64)
+    return torch.rand(shape, generator=generator, dtype=torch.float64).float().double()
 
 
 def linear_network(weight: Tensor, bias: Tensor) -> nn.Sequential:
@@ -28,7 +29,7 @@ def linear_network(weight: Tensor, bias: Tensor) -> nn.Sequential:
     with torch.no_grad():
         layer.weight.copy_(weight.flatten(1))
         layer.bias.copy_(bias)
-    return nn.Sequential(nn.Flatten(), layer).eval()
+    return nn.Sequential(nn.Flatten(), layer).eval().float().double()
 
 
 def relu_network(size: tuple[int, int], *, classes: int, seed: int) -> nn.Sequential:
@@ -50,14 +51,15 @@ def relu_network(size: tuple[int, int], *, classes: int, seed: int) -> nn.Sequen
         norm.weight.add_(1)
     norm.running_mean = 0.3 * drawn(4, seed=100 * seed + 90)
     norm.running_var = 0.5 + drawn(4, seed=100 * seed + 91).square()
-    return network.eval()
+    return network.eval().float().double()
 
 
 def fill(network: nn.Module, deviation: float, *, seed: int) -> None:
     """Draw all parameters of a network, normal with one standard deviation."""
     with torch.no_grad():
         for i, parameter in enumerate(network.parameters()):
-            parameter.copy_(deviation * drawn(*parameter.shape, seed=seed + i))
+            values = deviation * drawn(*parameter.shape, seed=seed + i)
+            parameter.copy_(values.float())
 
 
 def scored_images() -> list[tuple[nn.Sequential, Tensor, int]]:

@@ -33,7 +33,7 @@ def optimum_by_ascent(w, l2_weight):
 
 
 def optimum_by_numpy(w, l2_weight):
-    return 0.5 * w.numpy() / l2_weight
+    return torch.from_numpy(0.5 * w.numpy() / l2_weight)
 
 
 def step_by_formula(network, image, c, l2_weight, step_size):
@@ -380,5 +380,6 @@ def test_a_step_that_changes_its_image_in_place_is_told():
     assert "argument `image` in place" in checks.check_ascent_step(in_place).message
 
 
-def test_an_image_of_numbers_may_come_as_an_array():
-    assert checks.check_ascent_step(lambda *given: np.asarray(step_by_formula(*given))).passed
+def test_an_array_is_told_how_to_become_an_image():
+    result = checks.check_ascent_step(lambda *given: np.asarray(step_by_formula(*given)))
+    assert "`torch.from_numpy`" in result.message

@@ -53,7 +53,7 @@ def agree_by_rules(x, signal):
 
 def agree_by_cases(x, signal):
     both, neither = (x > 0) & (signal > 0), (x <= 0) & (signal <= 0)
-    return (both | neither | (signal == 0)).numpy()
+    return both | neither | (signal == 0)
 
 
 def conv_by_transpose(signal, kernel):

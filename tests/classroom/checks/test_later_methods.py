@@ -17,7 +17,7 @@ def cam(activation, weights, c):
 
 
 def cam_by_product(activation, weights, c):
-    return (weights[c][:, None, None] * activation).sum(0).tolist()
+    return (weights[c][:, None, None] * activation).sum(0)
 
 
 def cam_by_matrix(activation, weights, c):
@@ -30,7 +30,7 @@ def cam_by_convolution(activation, weights, c):
 
 def cam_by_layer(activation, weights, c):
     """The network's own layer, called at each position."""
-    layer = nn.Linear(*weights.shape[::-1], bias=False).double()
+    layer = nn.Linear(*weights.shape[::-1], bias=False)
     layer.weight.data.copy_(weights)
     return layer(activation.permute(1, 2, 0))[..., c]
 
@@ -48,7 +48,7 @@ def grad_cam_by_loop(activation, gradient):
     made = np.zeros(activation.shape[1:])
     for channel, slope in zip(activation.numpy(), gradient.numpy(), strict=True):
         made += slope.sum() / slope.size * channel
-    return np.maximum(made, 0)
+    return torch.from_numpy(np.maximum(made, 0))
 
 
 def grad_cam_by_pooling(activation, gradient):
@@ -65,7 +65,7 @@ def integrated(gradient_at, image, baseline, steps):
 
 def integrated_in_one_pass(gradient_at, image, baseline, steps):
     shares = ((torch.arange(steps) + 0.5) / steps)[:, None, None, None]
-    return gradient_at(torch.lerp(baseline, image, shares.double())).mean(0) * (image - baseline)
+    return gradient_at(torch.lerp(baseline, image, shares)).mean(0) * (image - baseline)
 
 
 def integrated_backwards(gradient_at, image, baseline, steps):
@@ -77,7 +77,7 @@ def integrated_backwards(gradient_at, image, baseline, steps):
 
 def integrated_without_gradients(gradient_at, image, baseline, steps):
     with torch.no_grad():
-        return integrated(gradient_at, image, baseline, steps).numpy()
+        return integrated(gradient_at, image, baseline, steps)
 
 
 def box_of(image, box):
@@ -114,8 +114,8 @@ def both_by_slices(score_of, gradient_at, image, replacement, box):
 def both_by_difference(score_of, gradient_at, image, replacement, box):
     """The promise is what a small change keeps, so no gradient has to be asked for."""
     change = torch.where(box_of(image, box), replacement - image, 0)
-    small = 1e-6 * change
-    slope = (score_of(image - small) - score_of(image + small)) / 2e-6
+    small = 1e-2 * change
+    slope = (score_of(image - small) - score_of(image + small)) / 2e-2
     return [score_of(image[None]) - score_of((image + change)[None]), slope]
 
 
@@ -260,7 +260,7 @@ def shares_read(read):
 
 
 def trapezoids(gradient_at, image, baseline, steps):
-    ends = torch.linspace(0, 1, steps + 1).double()[:, None, None, None]
+    ends = torch.linspace(0, 1, steps + 1)[:, None, None, None]
     gradients = gradient_at(baseline + ends * (image - baseline))
     return (image - baseline) * torch.trapezoid(gradients, dx=1 / steps, dim=0)
 

@@ -157,7 +157,7 @@ def curve_by_ranks(network, image, saliency, c, replacement, steps):
         gone = torch.from_numpy(rank < k * saliency.numel() / steps)
         there = torch.where(gone, replacement, image)
         probabilities.append(F.softmax(network(there.unsqueeze(0))[0], dim=0)[c].item())
-    return probabilities
+    return torch.tensor(probabilities)
 
 
 def curve_by_quantiles(network, image, saliency, c, replacement, steps):
@@ -165,7 +165,7 @@ def curve_by_quantiles(network, image, saliency, c, replacement, steps):
     masks = [saliency > saliency.flatten().quantile(q) for q in levels[:-1]]
     masks.append(torch.ones_like(masks[0]))
     batch = torch.stack([torch.where(mask, replacement, image) for mask in masks])
-    return network(batch).softmax(1)[:, c].detach().numpy()
+    return network(batch).softmax(1)[:, c].detach()
 
 
 def curve_of_limits(network, image, saliency, c, replacement, steps):
@@ -196,6 +196,7 @@ def predicted_by_forward_mode(network, image, changed, c):
 
 
 def predicted_by_difference(network, image, changed, c):
+    network, image, changed = copy.deepcopy(network).double(), image.double(), changed.double()
     step = 1e-6 * (changed - image)
     higher, lower = network(torch.stack([image + step, image - step]))[:, c]
     return (higher - lower) / 2e-6

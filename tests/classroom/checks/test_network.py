@@ -23,7 +23,7 @@ def input_in_bytes(photo, mean, std):
 
 def input_by_numpy(photo, mean, std):
     scaled = (photo.numpy() / 255 - mean.numpy()) / std.numpy()
-    return scaled.transpose(2, 0, 1)
+    return torch.from_numpy(scaled.transpose(2, 0, 1))
 
 
 def score_by_index(network, image, c):
@@ -54,7 +54,7 @@ def softmax_by_logarithm(scores):
 
 def softmax_by_numpy(scores):
     powers = np.exp(scores.numpy() - scores.numpy().max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return torch.from_numpy(powers / powers.sum(axis=1, keepdims=True))
 
 
 def top_by_topk(network, image, class_names, count):
@@ -350,4 +350,4 @@ def test_what_is_no_list_of_names_is_a_hint(value):
 
 def test_the_score_of_a_batch_has_no_other_shape():
     message = checks.check_class_score(lambda network, image, c: network(image[None])).message
-    assert message == "Expected the score of shape () (a single number), got (1, 5)."
+    assert message.startswith("Expected the score as a single number, got a tensor of (1, 5).")

@@ -36,7 +36,7 @@ def by_jacobian(network, image, c):
 
 
 def by_numpy(network, image, c):
-    return by_grad(network, image, c).numpy()
+    return torch.from_numpy(by_grad(network, image, c).numpy())
 
 
 def map_by_amax(network, image, c):
@@ -48,7 +48,7 @@ def map_by_max(network, image, c):
 
 
 def map_by_numpy(network, image, c):
-    return np.abs(by_numpy(network, image, c)).max(axis=0)
+    return torch.from_numpy(np.abs(by_numpy(network, image, c).numpy()).max(axis=0))
 
 
 def map_by_loop(network, image, c):

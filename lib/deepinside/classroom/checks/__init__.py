@@ -2,12 +2,13 @@
 
 ``checks.check_saliency_map(saliency_map)`` runs a student's function on small networks
 whose results are known, and returns a `Result` that a notebook shows: passed, a hint about
-what is wrong with the answer, or not done yet. A check is defined in the module of its chapter,
+what is wrong with the answer, or not done yet. `passed` asks the same without showing it, and
+`mark` is what nbgrader calls. A check is defined in the module of its chapter,
 and named nowhere else.
 """
 
 from deepinside.classroom import seal
-from deepinside.classroom.answers import Result, Task, tasks_of
+from deepinside.classroom.answers import Result, Task, mark, passed, tasks_of
 from deepinside.classroom.checks import (
     class_models,
     deconvnet,
@@ -34,6 +35,6 @@ TASKS: dict[str, tuple[Task, ...]] = {
 _CHECKS = {task.check.__name__: task.check for tasks in TASKS.values() for task in tasks}
 globals().update(_CHECKS)
 
-__all__ = ["TASKS", "Result", "Task", *_CHECKS]
+__all__ = ["TASKS", "Result", "Task", "mark", "passed", *_CHECKS]
 
 seal.note()

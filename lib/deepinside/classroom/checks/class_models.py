@@ -60,8 +60,8 @@ def _check_graph(answer: Answer, network: nn.Module, image: Tensor, c: int, weig
     reached = None
     if isinstance(value, Tensor) and value.requires_grad:
         reached = torch.autograd.grad(value.sum(), given, allow_unused=True)[0]
-    right = _step(network, image, c, weight, 1.0) - image
-    if reached is None or not torch.allclose(reached, right, rtol=0, atol=1e-6):
+    right = (_step(network, image, c, weight, 1.0) - image).to(given.dtype)
+    if reached is None or not torch.allclose(reached, right, rtol=0, atol=1e-4):
         raise Hint(
             "The value is right, but no gradient leads from it back to the image: return the "
             "tensor, without `.item()`, `.detach()` or `torch.no_grad()`."

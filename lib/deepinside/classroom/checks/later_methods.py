@@ -178,12 +178,14 @@ def _either(signed: Tensor) -> list[Tensor]:
     return [signed, signed.relu()]
 
 
-def _score_and_gradient(size: tuple[int, int], *, c: int, seed: int) -> tuple[Callable, Callable]:
+def _score_and_gradient(
+    size: tuple[int, int], *, c: int, seed: int, dtype: torch.dtype = torch.float64
+) -> tuple[Callable, Callable]:
     """Return functions from an image, or a batch, to a class score and to its gradient.
 
-    Answers call them, which may call nothing else of the classroom: see `Answer`.
+    Answers call those of float32, which may call nothing else of the classroom: see `Answer`.
     """
-    network = relu_network(size, classes=4, seed=seed)
+    network = relu_network(size, classes=4, seed=seed).to(dtype)
 
     def score_of(images: Tensor) -> Tensor:
         scores = network(images if images.ndim == 4 else images[None])[:, c]
@@ -269,7 +271,8 @@ def check_integrated_gradients(answer: Answer) -> Comparisons:
             "The shares were added up, of all pixels or of the channels: the task wants one for "
             "each channel of each pixel.": [right.sum(), right.sum(0), right.abs().amax(0)],
         }
-        value = answer(gradient_at, image, baseline, steps)
+        _, handed = _score_and_gradient(size, c=1, seed=seed, dtype=torch.float32)
+        value = answer(handed, image, baseline, steps)
         yield Compared("the shares", value, right, mistakes)
 
 
@@ -356,7 +359,8 @@ def check_drop_and_prediction(answer: Answer) -> Comparisons:
                 _pair(drop / before, predicted),
             ],
         }
-        value = answer(score_of, gradient_at, image, replacement, box)
+        handed = _score_and_gradient(size, c=2, seed=seed, dtype=torch.float32)
+        value = answer(*handed, image, replacement, box)
         yield Compared("the two drops", _two_numbers(value), right, mistakes)
 
 

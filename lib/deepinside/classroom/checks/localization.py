@@ -80,7 +80,7 @@ def _pairs(objects: list[Tensor], backgrounds: list[Tensor]) -> list[Tensor]:
 
 def _two_masks(value: object) -> Tensor:
     try:
-        pair = [torch.as_tensor(np.asarray(mask)).double() for mask in value]  # type: ignore[attr-defined]
+        pair = [torch.as_tensor(np.asarray(mask)) for mask in value]  # type: ignore[attr-defined]
     except (TypeError, ValueError, RuntimeError):
         pair = []
     if len(pair) != 2 or pair[0].shape != pair[1].shape:
