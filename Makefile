@@ -103,9 +103,10 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# the tests of a file stay together, as a notebook's cells must; a process computes on one core
 test: lint $(HTML) $(SLIDES)
 	$(BIN)/node --test tests/web/test_*.mjs
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-colab:
 	@test -n "$(COLAB_PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
