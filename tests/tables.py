@@ -84,6 +84,8 @@ def sentences(module):
 def compared(task, answer, monkeypatch):
     """Return each hint's results, beside the right ones, that a check compares an answer with."""
     original, pairs = answers.compare, {}
+    # which would find out about the next replacement
+    monkeypatch.setattr(answers.seal, "replaced", list)
 
     def watch(comparisons):
         listed = list(comparisons)

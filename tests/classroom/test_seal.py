@@ -24,7 +24,7 @@ REPLACED = [
     (torch.linalg, "norm", "torch.linalg.norm"),
     (np, "asarray", "numpy.asarray"),
     (answers, "_agree", "deepinside.classroom.answers._agree"),
-    (answers.Result, "passed", "deepinside.classroom.answers.Result.passed"),
+    (answers.Result, "passed", "deepinside.classroom.results.Result.passed"),
     (checks, "check_saliency_map", "deepinside.classroom.checks.check_saliency_map"),
 ]
 

@@ -179,6 +179,37 @@ def test_only_pointwise_convolutions_are_packed():
     assert pack_pointwise(others) == 0
 
 
+TRANSFORMS = {
+    "grad": lambda score, images: torch.stack([torch.func.grad(score)(i) for i in images]),
+    "vmap of grad": lambda score, images: torch.func.vmap(torch.func.grad(score))(images),
+    "jacrev": lambda score, images: torch.func.vmap(torch.func.jacrev(score))(images),
+    "batched grad": lambda score, images: (
+        torch.autograd.functional.jacobian(
+            lambda batch: torch.stack([score(i) for i in batch]), images, vectorize=True
+        )
+        .diagonal(0, 0, 1)
+        .permute(3, 0, 1, 2)
+    ),
+}
+
+
+@available
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_of_torch_func_give_the_gradient_and_leave_the_pack(pair, generator, transform):
+    _, network = pair
+    images = torch.randn(2, 24, 3, 4, generator=generator)
+    signal = torch.randn(40, 3, 4, generator=generator)
+    expected = gradient(network, images, signal)
+    pack = network[0]._pack
+
+    def score(image):
+        return (network(image[None])[0] * signal).sum()
+
+    assert torch.allclose(transform(score, images), expected, atol=1e-4)
+    assert type(network[0]) is PackedConv2d
+    assert network[0]._pack is pack is not None
+
+
 @pytest.fixture
 def without_operators(monkeypatch):
     """A torch whose private operators are there and fail when they are called."""

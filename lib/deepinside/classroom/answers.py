@@ -46,7 +46,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepinside.classroom import reading
+from deepinside.classroom import reading, seal
 from deepinside.classroom.results import Example, Hint, NotDone, Result
 from deepinside.classroom.returned import complaint, numbers, tensor_of
 from deepinside.classroom.settings import usual_settings
@@ -467,8 +467,10 @@ def _verdict(
     answer = Answer(function, goes_on=bool(parts))
     token = _judging.set(answer)
     try:
+        _refuse_replaced()
         with usual_settings():
             compare(judge(answer))
+        _refuse_replaced()
         return Result(name, "passed", praise, points), None
     except Hint as raised:
         hint = raised
@@ -485,6 +487,16 @@ def _verdict(
         return Result(name, "not done yet", "" if str(hint) == "not done yet" else str(hint)), None
     hint.where = hint.where or f"It shows with {answer.case()}."
     return Result(name, "hint", str(hint)), hint
+
+
+def _refuse_replaced() -> None:
+    names = seal.replaced()
+    if names:
+        some = ", ".join(f"`{name}`" for name in names[:3]) + (" and more" if names[3:] else "")
+        raise Hint(
+            f"This notebook has replaced {some}, on which the check relies: it can say nothing "
+            "until the kernel was restarted and this is left as it is."
+        )
 
 
 def _details(

@@ -33,7 +33,7 @@ class _Noted(NamedTuple):
 
 _OWN = "deepinside"
 # replaced by the kernel, and by PyTorch itself when it is asked to compile
-_MADE_ANEW = ("input", "manual_seed")
+_MADE_ANEW = ("input", "manual_seed", "Storage")
 _ABSENT = object()
 # a notebook may have replaced these, too
 _setattr, _delattr = setattr, delattr

@@ -22,7 +22,7 @@ class PackedConv2d(nn.Conv2d):
     """A frozen 1 x 1 convolution; the same function as the `nn.Conv2d` it was made from.
 
     Where packed weights cannot be used (another device or type, weights that require a
-    gradient, tracing) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
+    gradient, tracing, the transforms of `torch.func`) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
     through ``.data``: at each call they are compared with those that were packed.
     """
 
@@ -144,9 +144,18 @@ def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and weight.is_cpu
         and not weight.requires_grad
         and (bias is None or not bias.requires_grad)
+        and not is_transformed()
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
     )
+
+
+def is_transformed() -> bool:
+    """Return whether a transform of `torch.func` is under way, such as `grad` or `vmap`.
+
+    They know no packed weights, and `vmap` no memory format.
+    """
+    return torch._C._functorch.maybe_current_level() is not None
 
 
 def _is_pointwise(module: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from deepinside.inference.packed import is_transformed
 from deepinside.inference.preparation import prepare, remembered
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
@@ -36,6 +37,8 @@ class Normalization(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return normalized images, (N, C, H, W), in the memory format of the network."""
         normalized = (images - self.mean) / self.std
+        if is_transformed():
+            return normalized
         return normalized.contiguous(memory_format=torch.channels_last)
 
 
