@@ -74,13 +74,13 @@ $(STILL): $(READY) $(LIBRARY) tools/draw_playground.py
 PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
 	--css '_static/**/!(playground).css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
 
-$(HTML): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) tools/finish_pages.py
+$(HTML): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) tools/finish_pages.py tools/self_tests.py
 	$(BIN)/jupyter-book build --all -n -W --keep-going .
 	$(PURGE)
 	@touch $@
 
 $(SOLVED): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) \
-	tools/make_students.py tools/finish_pages.py
+	tools/make_students.py tools/finish_pages.py tools/self_tests.py
 	$(BIN)/python tools/make_students.py --solutions _build/solutions
 	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
 	@touch $@

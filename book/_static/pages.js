@@ -143,7 +143,7 @@ document.addEventListener("click", (event) => {
 // The search's excerpts are the article's sentences. As the theme writes them they begin with the
 // names of the page's buttons, and what they find first is what the chapter imports.
 const IMPORTS = /^[ \t]*(?:import|from[ \t]+\S+[ \t]+import)\b/m;
-const NO_TEXT = ".headerlink, script, style, .explorer, .katex-mathml";
+const NO_TEXT = ".headerlink, script, style, .explorer, .katex-mathml, .self-test, .self-tests-score, .self-tests-answers";
 
 function articleText(html, anchor) {
   const page = new DOMParser().parseFromString(html, "text/html");
