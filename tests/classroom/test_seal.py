@@ -23,7 +23,7 @@ REPLACED = [
     (torch.autograd, "grad", "torch.autograd.grad"),
     (torch.linalg, "norm", "torch.linalg.norm"),
     (np, "asarray", "numpy.asarray"),
-    (answers, "_agree", "deepinside.classroom.answers._agree"),
+    (answers, "_verdict", "deepinside.classroom.answers._verdict"),
     (answers.Result, "passed", "deepinside.classroom.results.Result.passed"),
     (checks, "check_saliency_map", "deepinside.classroom.checks.check_saliency_map"),
 ]

@@ -68,7 +68,7 @@ def left_stub(error: BaseException) -> str:
     )
 
 
-def nothing_returned(frame: FrameType, line: int) -> str:
+def nothing_returned(frame: FrameType, line: int, chosen: str) -> str:
     """Return which line of a function gave nothing, and why, or nothing for a stub.
 
     Parameters
@@ -77,6 +77,8 @@ def nothing_returned(frame: FrameType, line: int) -> str:
         That of the call, as it was when it returned None.
     line : int
         The line where it ended.
+    chosen : str
+        The arguments that may decide on a branch, in words.
     """
     function = _function(frame.f_code)
     if function is None:
@@ -85,19 +87,14 @@ def nothing_returned(frame: FrameType, line: int) -> str:
         body: ast.expr | None = function.body
         written = not isinstance(body, ast.Constant)
     else:
-        returns = [
-            node
-            for node in ast.walk(function)
-            if isinstance(node, ast.Return)
-            if node.lineno <= line <= (node.end_lineno or node.lineno)
-        ]
+        every = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
+        returns = [node for node in every if node.lineno <= line <= (node.end_lineno or 0)]
         body = returns[0].value if returns else None
         written = any(not _is_empty(statement) for statement in function.body)
         if written and not returns:
-            return (
-                f"It ended in line {line}, `{short(source_line(frame.f_code, line))}`, without a "
-                "`return`, so it gave None."
-            )
+            case = f"With {chosen} it" if chosen and every else "It"
+            source = short(source_line(frame.f_code, line))
+            return f"{case} ended in line {line}, `{source}`, without a `return`, so it gave None."
     if not written:
         return ""
     source = source_line(frame.f_code, line)

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from deepinside.classroom.results import Hint
 
+TOLERANCE = 1e-4  # float32 holds seven digits, of which long sums lose some
+
 
 def tensor_of(value: object, what: str) -> Tensor:
     """Return a result as a float64 tensor on the CPU, without its graph.
@@ -24,6 +26,26 @@ def tensor_of(value: object, what: str) -> Tensor:
         return tensor.detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise Hint(f"Expected {what} as a tensor, got {type(value).__name__}.") from None
+
+
+def tensor_like(value: object, right: Tensor, what: str) -> Tensor:
+    """Return a result as a tensor; where a number is expected, a tensor of one is one."""
+    got = tensor_of(value, what)
+    return got.reshape(()) if right.ndim == 0 and got.numel() == 1 else got
+
+
+def agree(got: Tensor, expected: Tensor, tolerance: float = TOLERANCE, least: float = 1e-9) -> bool:
+    """Return whether values are the expected ones but for a share of the largest of these."""
+    if got.shape != expected.shape:
+        return False
+    far = tolerance * largest(expected) + least
+    return torch.allclose(got, expected, rtol=0, atol=far, equal_nan=True)
+
+
+def largest(values: Tensor) -> float:
+    """Return the largest finite magnitude."""
+    finite = values[values.isfinite()]
+    return finite.abs().max().item() if finite.numel() else 0.0
 
 
 def complaint(value: object, right: object, what: str) -> str:

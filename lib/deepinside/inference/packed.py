@@ -22,8 +22,9 @@ class PackedConv2d(nn.Conv2d):
     """A frozen 1 x 1 convolution; the same function as the `nn.Conv2d` it was made from.
 
     Where packed weights cannot be used (another device or type, weights that require a
-    gradient, tracing, the transforms of `torch.func`) it computes as any `nn.Conv2d`. Weights may be changed in any way, also
-    through ``.data``: at each call they are compared with those that were packed.
+    gradient, tracing, the transforms of `torch.func`) it computes as any `nn.Conv2d`. Weights
+    may be changed in any way, also through ``.data``: at each call they are compared with those
+    that were packed.
     """
 
     _pack: "_Pack | None"
