@@ -72,6 +72,12 @@ def sentences(module):
     skipped |= {
         id(k.value) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "praise"
     }
+    examples = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("_example")
+    ]
+    skipped |= {id(part) for example in examples for part in ast.walk(example)}
     found = [
         node.value
         for node in ast.walk(tree)
