@@ -154,8 +154,8 @@ def _explained(listed: list[_Read], wrong: list[_Read]) -> Hint:
 
 
 def _explains(hint: str, read: _Read) -> bool:
-    if read.got is None:
-        return False
+    if read.got is None:  # it failed, as a mistake of another case may do here
+        return True
     results = read.compared.mistakes.get(hint, read.right)
     several = results if isinstance(results, list) else [results]
     tensors = (tensor_of(result, read.compared.what) for result in several)

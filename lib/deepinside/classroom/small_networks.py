@@ -89,9 +89,48 @@ def class_gradient(
     return gradient(network, images, lambda scores: goal(scores, 1)[:, c].sum())
 
 
-def crop_places(photo: Tensor, size: tuple[int, int]) -> list[tuple[slice, slice]]:
+def halved(side: int, part: int) -> int:
+    """Return where the middle part of a side begins, rounded down."""
+    return (side - part) // 2
+
+
+def rounded(side: int, part: int) -> int:
+    """Return the same, rounded to the nearest whole number, and from the half to an even one."""
+    return round((side - part) / 2)
+
+
+# how else a student may find the middle: rounded up, to even, and with each side halved itself
+OTHER_HALVES: tuple[Callable[[int, int], int], ...] = (
+    lambda side, part: (side - part + 1) // 2,
+    rounded,
+    lambda side, part: side // 2 - part // 2,
+)
+
+
+def crop_places(
+    photo: Tensor, size: tuple[int, int], middle: Callable[[int, int], int] = halved
+) -> list[tuple[slice, slice]]:
     """Return where the corners and the middle of a photo lie: rows and columns of five crops."""
     (height, width), (h, w) = photo.shape[1:], size
     starts = [(top, left) for top in (0, height - h) for left in (0, width - w)]
-    starts.append(((height - h) // 2, (width - w) // 2))
+    starts.append((middle(height, h), middle(width, w)))
     return [(slice(top, top + h), slice(left, left + w)) for top, left in starts]
+
+
+def five_crops(
+    photo: Tensor, size: tuple[int, int], middle: Callable[[int, int], int] = halved
+) -> Tensor:
+    """Return the crops of the four corners and the middle, (5, 3, h, w)."""
+    places = crop_places(photo, size, middle)
+    return torch.stack([photo[:, rows, columns] for rows, columns in places])
+
+
+def nearest(value: object, accepted: list[Tensor]) -> Tensor:
+    """Return which of several right results is closest to a value; the first if none can be."""
+
+    def distance(right: Tensor) -> float:
+        if not isinstance(value, Tensor) or value.shape != right.shape:
+            return torch.inf
+        return (value.detach().double() - right).abs().max().item()
+
+    return min(accepted, key=distance)

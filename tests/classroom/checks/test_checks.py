@@ -118,6 +118,35 @@ def test_the_teacher_has_a_cell_and_a_check_for_each_task(path):
         assert cell.metadata.nbgrader.locked
 
 
+LINE = re.compile(
+    r"^## (\d+)\. [^\n]+\n\n\*(Core|Optional) · (\d+) (points?) · about (\d+) minutes\*\n\n"
+)
+
+
+@written
+def test_each_heading_is_followed_by_points_and_minutes_that_add_up(path):
+    cells = nbformat.read(path, as_version=4).cells
+    headings = [cell.source for cell in cells if cell.source.startswith("## ")]
+    said = [LINE.match(heading) for heading in headings]
+    assert all(said), headings
+    assert [int(line[1]) for line in said] == list(range(1, len(TASKS[path.stem]) + 2))
+    told = [(line[2] == "Optional", int(line[3]), int(line[5])) for line in said]
+    assert all((line[3] == "1") == (line[4] == "point") for line in said)
+    assert told[:-1] == [(task.optional, task.points, task.minutes) for task in TASKS[path.stem]]
+    (question,) = [
+        cell for cell in graded(path, "solution").values() if cell.cell_type == "markdown"
+    ]
+    assert told[-1][1] == question.metadata.nbgrader.points
+    core, more = (sum(m for is_more, _, m in told if is_more == wanted) for wanted in (False, True))
+    assert 0 < core <= 75
+    first = " ".join(cells[0].source.split())
+    assert (
+        f"The core takes about {core} minutes in all, the optional tasks {more} more." in first
+        if more
+        else f"All of them are core and take about {core} minutes." in first
+    )
+
+
 @written
 def test_there_is_one_open_question_with_marks_that_add_up(path):
     questions = [cell for cell in graded(path, "solution").values() if cell.cell_type == "markdown"]

@@ -147,7 +147,8 @@ def check_class_score(answer: Answer) -> Comparisons:
     # of both signs; cut to whole numbers they are no index of a class that plays a part
     cases = (((4, 6), 1, 3), ((4, 6), 4, 4), ((5, 3), 3, 7), ((4, 6), 0, 7))
     for size, c, seed in cases:
-        network, image = relu_network(size, classes=5, seed=seed), drawn_image(3, *size, seed=seed)
+        network = relu_network(size, classes=5, seed=seed).requires_grad_(False)
+        image = drawn_image(3, *size, seed=seed)
         scores = network(image[None])[0].detach()
         score = scores[c]
         mistakes = {
@@ -205,48 +206,50 @@ def check_class_probabilities(answer: Answer) -> Comparisons:
     large = torch.tensor([[3000.0, 3001.0, -1000.0], [-3000.0, -3001.0, -3000.0]]).double()
     # the square first: there a sum without its axis can be computed, elsewhere it fails
     for scores in (2 * drawn(4, 4, seed=2), 2 * drawn(3, 4, seed=1), drawn(1, 5, seed=3), large):
-        value, own = answer(scores), scores.amax(1, keepdim=True)
-        powers, right = scores.exp(), scores.softmax(1)
-        mistakes = {
-            "The probabilities of one class sum to 1 over the images: sum over the "
-            "classes.": scores.softmax(0),
-            "The sum runs over the whole batch: every image has a sum of its own.": [
-                powers / powers.sum(),
-                (scores - own).exp() / (scores - own).exp().sum(),
-                scores.flatten().softmax(0).reshape(scores.shape),
-            ],
-            "The scores themselves were divided by their sum: take their exponentials first.": (
-                scores / scores.sum(1, keepdim=True)
-            ),
-            "These are the exponentials: divide by their sum.": [powers, (scores - own).exp()],
-            "These are log-probabilities: the task asks for the probabilities.": scores.log_softmax(
-                1
-            ),
-            "Soft-max seems to be applied twice.": right.softmax(1),
-            "The sign of the scores is wrong: the highest score has the highest probability.": (
-                -scores
-            ).softmax(1),
-            "The powers are those of 2: soft-max takes those of e, `.exp()`.": [
-                (scores * math.log(2)).softmax(1),
-            ],
-            "The scores were divided by a scale of their own: that changes the probabilities. "
-            "Only adding the same number to all scores of an image does not.": [
-                (scores / own).softmax(1),
-                (scores / scores.norm(dim=1, keepdim=True)).softmax(1),
-                ((scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True)).softmax(1),
-            ],
-            "From each score its *class's* largest was subtracted: subtract each *image's* "
-            "largest, the same number from all of its scores.": (
-                (scores - scores.amax(0)).softmax(1)
-            ),
-        }
-        if len(scores) == scores.shape[1]:
-            mistakes["The sums lost their axis, and each column was divided by another image's: "
-                     "`keepdim=True` keeps it."] = powers / powers.sum(1)  # fmt: skip
-        if scores is large:
-            mistakes = _of_large(scores)
-        part = _LARGE if scores is large else _USUAL
-        yield Compared("the probabilities", value, right, mistakes, part=part)
+        is_large = scores is large
+        mistakes = _of_large(scores) if is_large else _of_usual(scores)
+        part = _LARGE if is_large else _USUAL
+        yield Compared("the probabilities", answer(scores), scores.softmax(1), mistakes, part=part)
+
+
+def _of_usual(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
+    """Return what comes of wrong ways from scores to probabilities."""
+    powers, right, own = scores.exp(), scores.softmax(1), scores.amax(1, keepdim=True)
+    mistakes: dict[str, Tensor | list[Tensor]] = {
+        "The probabilities of one class sum to 1 over the images: sum over the "
+        "classes.": scores.softmax(0),
+        "The sum runs over the whole batch: every image has a sum of its own.": [
+            powers / powers.sum(),
+            (scores - own).exp() / (scores - own).exp().sum(),
+            scores.flatten().softmax(0).reshape(scores.shape),
+        ],
+        "The scores themselves were divided by their sum: take their exponentials first.": (
+            scores / scores.sum(1, keepdim=True)
+        ),
+        "These are the exponentials: divide by their sum.": [powers, (scores - own).exp()],
+        "These are log-probabilities: the task asks for the probabilities.": scores.log_softmax(1),
+        "Soft-max seems to be applied twice.": right.softmax(1),
+        "The sign of the scores is wrong: the highest score has the highest probability.": (
+            -scores
+        ).softmax(1),
+        "The powers are those of 2: soft-max takes those of e, `.exp()`.": [
+            (scores * math.log(2)).softmax(1),
+        ],
+        "The scores were divided by a scale of their own: that changes the probabilities. "
+        "Only adding the same number to all scores of an image does not.": [
+            (scores / own).softmax(1),
+            (scores / scores.norm(dim=1, keepdim=True)).softmax(1),
+            ((scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True)).softmax(1),
+        ],
+        "From each score its *class's* largest was subtracted: subtract each *image's* "
+        "largest, the same number from all of its scores.": ((scores - scores.amax(0)).softmax(1)),
+    }
+    if len(scores) == scores.shape[1]:
+        mistakes[
+            "The sums lost their axis, and each column was divided by another image's: "
+            "`keepdim=True` keeps it."
+        ] = powers / powers.sum(1)
+    return mistakes
 
 
 def _of_large(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
@@ -310,7 +313,7 @@ def check_top_classes(answer: Answer) -> Comparisons:
         (1, 2, ("gnu", "yak", "emu", "owl", "pig", "rat")),
         (4, 3, ("fox", "elk", "dog", "cat", "bee", "ant", "jay")),
     ):
-        network = relu_network((4, 6), classes=len(names), seed=seed)
+        network = relu_network((4, 6), classes=len(names), seed=seed).requires_grad_(False)
         image = drawn_image(3, 4, 6, seed=seed)
         scores = network(image[None])[0].detach()
         got = answer(network, image, names, count)
@@ -495,7 +498,7 @@ def check_ten_crop_scores(answer: Answer) -> Comparisons:
     """
     # what is spare are odd numbers, of which each way of rounding makes something else
     for photo_size, size, seed in (((10, 13), (5, 10), 1), ((9, 8), (6, 3), 2)):
-        network = relu_network(size, classes=4, seed=seed)
+        network = relu_network(size, classes=4, seed=seed).requires_grad_(False)
         photo = drawn_image(3, *photo_size, seed=seed)
         value = answer(network, photo, size)
         five = five_crops(photo, size)

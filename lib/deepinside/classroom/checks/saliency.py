@@ -76,12 +76,6 @@ def _three_weights() -> Tensor:
     return torch.stack([first, torch.tensor([[[1.0, -5.0]], [[-3.0, 2.0]], [[2.0, 4.0]]])])
 
 
-_SECOND_SCORE = (
-    "The network is linear, and the weights of the class 1 are red (1, -5), green (-3, 2), blue "
-    "(2, 4), for two pixels side by side. "
-)
-
-
 def _linear_example() -> Example:
     shown = (
         "The shape is (3, 1, 2), two pixels side by side, and the row of the class 1 is "
@@ -130,8 +124,10 @@ def check_linear_map(answer: Answer) -> Comparisons:
 
 def _gradient_example() -> Example:
     shown = (
-        _SECOND_SCORE + "Make a value larger by 0.01, and the score grows by 0.01 times its "
-        "weight: the gradient is the weights, with their signs, whatever the image is."
+        "The network is linear, and the weights of the class 1 are red (1, -5), green (-3, 2), "
+        "blue (2, 4), for two pixels side by side. Make a value larger by 0.01, and the score "
+        "grows by 0.01 times its weight: the gradient is the weights, with their signs, whatever "
+        "the image is."
     )
     weight, image = _three_weights(), torch.full((3, 1, 2), 0.5)
     return Example((linear_network(weight, torch.zeros(2)), image, 1), shown, weight[1])
@@ -217,13 +213,14 @@ def _or_doubled(
 def _few_passes(value: object, passes: int, part: str = "", gradients: int = 1) -> Compared:
     """Compare whether the network was called a few times a gradient, and not for every pixel."""
     got = value if isinstance(value, Hint) else float(passes > 4 * gradients)
-    return Compared("the passes", got, 0.0, {_PASSES: 1.0}, part=part)
+    return Compared("the passes", got, 0.0, {_PASSES: [1.0, 0.0]}, part=part)
 
 
 def _map_example() -> Example:
     shown = (
-        _SECOND_SCORE + "The gradient is these weights. The largest magnitude of the left pixel "
-        "is that of -3, of the right one that of -5."
+        "The network is linear, and the weights of the class 1 are red (1, -5), green (-3, 2), "
+        "blue (2, 4), for two pixels side by side. The gradient is these weights. The largest "
+        "magnitude of the left pixel is that of -3, of the right one that of -5."
     )
     weight, image = _three_weights(), torch.full((3, 1, 2), 0.5)
     network = linear_network(weight, torch.zeros(2))
@@ -323,7 +320,7 @@ def check_saliency_maps(answer: Answer) -> Comparisons:
             "whole batch, and differentiate the sum of the scores, each image's own."
         )
         more = float(passes > 1)
-        yield Compared("the passes", more, 0.0, {loop: 1.0}, part=_ONE_PASS)
+        yield Compared("the passes", more, 0.0, {loop: [1.0, 0.0]}, part=_ONE_PASS)
 
 
 def _wrong_batches(
@@ -458,9 +455,6 @@ def check_ten_crop_map(answer: Answer) -> Comparisons:
             "Rows and columns are swapped: `size` is (height, width).": torch.div(
                 *_laid(map_of, photo, size[::-1])
             ).nan_to_num(),
-            "This is the photo's own map or the crop's: lay ten maps on the photo.": [
-                photo.abs().amax(0)
-            ],
         }
         if isinstance(value, Tensor) and value.isnan().any():
             raise Hint(
