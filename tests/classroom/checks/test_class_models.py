@@ -634,7 +634,6 @@ WRONG = {
             "how far it has moved",
         ),
         (ascend_of(lambda n: 10), "The number of steps is fixed"),
-        (ascend_of(lambda n: 20), "The number of steps is fixed"),
         (ascend_leaving_gradients, "Called again with the same image"),
         (ascend_with(step_by_pixels), "the network was called again and again"),
         (
