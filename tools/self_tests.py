@@ -143,7 +143,7 @@ def _begin(text: str) -> str:
 class SelfTests(SphinxTransform):
     """Put a chapter's questions after its sections."""
 
-    default_priority = 200  # before quotation marks are curled and links are resolved
+    default_priority = 200  # before what finishes a page
 
     def apply(self) -> None:
         """Change the page that has been read."""
@@ -204,6 +204,10 @@ class SelfTests(SphinxTransform):
         MystParser().parse(text, part)
         if len(part) != 1 or not isinstance(part[0], nodes.paragraph):
             raise ValueError(f"“{_begin(text)}” is not one paragraph")
+        # Sphinx curls no quotation marks within a comment
+        for plain in list(part.findall(nodes.Text)):
+            if not isinstance(plain.parent, nodes.literal | nodes.math):
+                plain.parent.replace(plain, nodes.Text(plain.replace("'", "’")))
         return part[0].children
 
 

@@ -50,8 +50,8 @@ What is $2 \\cdot 3$?
 
 - [ ] It is 5.
   That is the sum.
-- [ ] It is `2`.
-  One factor.
+- [ ] It is `'2'`.
+  That's one factor.
 - [x] It is 6.
   Twice three.
 """
@@ -120,7 +120,8 @@ def test_questions_stand_at_the_end_of_their_sections_and_are_counted_below_the_
         ["title", "paragraph", "self_test"],
     ]
     assert [one.astext() for one in products.findall(nodes.math)] == [r"2 \cdot 3"]
-    assert [one.astext() for one in products.findall(nodes.literal)] == ["2"]
+    assert [one.astext() for one in products.findall(nodes.literal)] == ["'2'"]
+    assert "That’s one factor." in products.astext()
     html = "".join(raw.astext() for raw in recap.findall(nodes.raw))
     assert "of 3." in html
     assert re.findall(r"<b>([A-D])\.</b>", html) == ["A", "B", "C"]
