@@ -46,7 +46,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def write_rows(
-    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]] = ()
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]] = (),
+    *,
+    encoding: str = "utf-8",
 ) -> None:
     """Replace a file by one with these rows, in one step, so that one of the two always exists.
 
@@ -55,7 +59,7 @@ def write_rows(
     """
     path = path.resolve()  # of a link, what it leads to is replaced
     beside = path.with_name(f"{path.name}.{token_hex(4)}.new")
-    with _opened(beside, "x") as file:
+    with _opened(beside, "x", encoding) as file:
         try:
             writer = _writer(file, columns)
             writer.writeheader()
@@ -115,8 +119,8 @@ def claiming(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _opened(path: Path, mode: str) -> IO[str]:
-    return path.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
+def _opened(path: Path, mode: str, encoding: str = "utf-8") -> IO[str]:
+    return path.open(mode, encoding=encoding, errors="backslashreplace", newline="")
 
 
 def _writer(file: IO[str], columns: Sequence[str]) -> csv.DictWriter:

@@ -30,21 +30,24 @@ from types import SimpleNamespace
 class Task(SimpleNamespace):
     pass
 
-def check(argument, right):
+def grade(argument, right, points):
     def run(function):
         if function is None:
-            return SimpleNamespace(passed=False, state="not done yet", message="")
-        if function(argument) == right:
-            return SimpleNamespace(passed=True, state="passed", message="Right.")
-        return SimpleNamespace(passed=False, state="hint", message="Not\\nthis; but that, 1.5.")
+            return SimpleNamespace(passed=False, state="not done yet", message="", points=0)
+        got = function(argument)
+        if got == right:
+            return SimpleNamespace(passed=True, state="passed", message="Right.", points=points)
+        earned = points / 4 if got == -right else 0
+        message = "Not\\nthis; but that, 1.5."
+        return SimpleNamespace(passed=False, state="hint", message=message, points=earned)
     return run
 
 TASKS = {
     "numbers": (
-        Task(name="twice", answer="double", check=check(3, 6), points=1),
-        Task(name="half-of-it", answer="half", check=check(3, 1.5), points=2),
+        Task(name="twice", answer="double", grade=grade(3, 6, 1), points=1),
+        Task(name="half-of-it", answer="half", grade=grade(3, 1.5, 2), points=2),
     ),
-    "words": (Task(name="shout", answer="shout", check=check("a", "A"), points=1),),
+    "words": (Task(name="shout", answer="shout", grade=grade("a", "A", 1), points=1),),
 }
 """
 DOUBLE = "def double(number):\n    return 2 * number"
@@ -66,6 +69,7 @@ def submissions(outside):
     return {
         "good/numbers.ipynb": notebook(DOUBLE, " \n", HALF, ""),
         "wrong/numbers.ipynb": notebook(DOUBLE, "def half(number):\n    return number"),
+        "sign.ipynb": notebook(DOUBLE, "def half(number):\n    return -number / 2"),
         "missing.ipynb": notebook(DOUBLE),
         "raises.ipynb": notebook(DOUBLE, "1 / 0", HALF),
         "syntax.ipynb": notebook("def half(:", DOUBLE, HALF),
@@ -73,7 +77,7 @@ def submissions(outside):
         "magics.ipynb": notebook(DOUBLE, "%time 1\n!echo hello", HALF),
         "checks.ipynb": notebook(
             "import submitted_tasks, builtins\nfor task in submitted_tasks.TASKS['numbers']:\n"
-            "    task.check = lambda function: print('passed')",
+            "    task.grade = lambda function: print('passed')",
             DOUBLE,
             "half = lambda number: number",
         ),
@@ -170,9 +174,14 @@ def hand_in(folder, made):
     return folder
 
 
-def rows_of(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["file"]: row for row in csv.DictReader(file)}
+def rows_of(path, key="file"):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return {row[key]: row for row in csv.DictReader(file)}
+
+
+def plain(remarks):
+    """Remarks without the lines that they quote."""
+    return re.sub(r" (\(`[^`]*`\)|at `[^`]*`)", "", remarks)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +218,7 @@ def graded(tmp_path_factory, tasks):
     [
         ("good/numbers.ipynb", "1", "2", ""),
         ("wrong/numbers.ipynb", "1", "0", "half-of-it: Not this; but that, 1.5."),
+        ("sign.ipynb", "1", "0.5", "half-of-it: Not this; but that, 1.5."),
         ("missing.ipynb", "1", "0", "half-of-it: not done yet"),
         ("raises.ipynb", "1", "2", "cell 3: ZeroDivisionError"),
         ("syntax.ipynb", "1", "2", "cell 2: SyntaxError"),
@@ -243,8 +253,8 @@ def graded(tmp_path_factory, tasks):
 )
 def test_points_and_remarks(graded, file, twice, half, remark):
     row = rows_of(graded / "grades.csv")[file]
-    assert (row["twice"], row["half-of-it"], row["remarks"]) == (twice, half, remark)
-    assert row["points"] == str(int(twice) + int(half))
+    assert (row["twice"], row["half-of-it"], plain(row["remarks"])) == (twice, half, remark)
+    assert row["points"] == f"{float(twice) + float(half):g}"
     assert (row["notebook"], row["of"], row["shout"]) == ("numbers", "3", "")
 
 
@@ -267,7 +277,7 @@ def test_what_is_no_notebook_gets_a_row_that_says_so(graded, file, remark):
 
 def test_a_string_that_is_no_text_costs_no_more_than_its_cell(graded):
     row = rows_of(graded / "grades.csv")["surrogate.ipynb"]
-    assert row["points"] == "3" and row["remarks"] in ("", "cell 3: UnicodeEncodeError")
+    assert row["points"] == "3" and plain(row["remarks"]) in ("", "cell 3: UnicodeEncodeError")
 
 
 def test_checks_that_a_notebook_changes_do_not_grade_it(graded):
@@ -277,7 +287,7 @@ def test_checks_that_a_notebook_changes_do_not_grade_it(graded):
 
 
 def test_table_has_each_submission_once_in_order_and_a_column_a_task(graded):
-    lines = (graded / "grades.csv").read_text("utf-8").splitlines()
+    lines = (graded / "grades.csv").read_text("utf-8-sig").splitlines()
     assert lines[0] == "file,notebook,twice,half-of-it,shout,points,of,digest,remarks"
     files = [line.split(",")[0] for line in lines[1:]]
     handed_in = {name.encode("utf-8", "backslashreplace").decode() for name in submissions(graded)}
@@ -296,7 +306,7 @@ def test_nothing_outside_of_the_scratch_folder_is_changed(graded):
     for name, content in handed_in.items():
         written = content if isinstance(content, bytes) else content.encode()
         assert (folder / name).read_bytes() == written
-    remarks = rows_of(graded / "grades.csv")["deletes.ipynb"]["remarks"]
+    remarks = plain(rows_of(graded / "grades.csv")["deletes.ipynb"]["remarks"])
     failed = dict(re.findall(r"cell (\d+): (\w+)", remarks))
     # refused, one after the other; what follows happens in the scratch folder, and works
     assert [failed.pop(str(place)) for place in (4, 5, 6, 7, 8)] == ["OSError"] * 5
@@ -327,7 +337,7 @@ def run(folder, output, *options, tasks):
 def test_started_again_it_grades_what_is_new_or_changed(tmp_path, tasks, capsys):
     folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE), "b.ipynb": notebook(HALF)})
     output = tmp_path / "grades.csv"
-    first = {row["file"]: row for row in grade_all(folder, output, tasks=tasks)}
+    first = {row["file"]: row for row in grade_all(folder, output, tasks=tasks).rows}
     assert rows_of(output) == first
     # the last row torn, as when the machine went down; one submission changed, one is new
     lines = output.read_text().splitlines(keepends=True)
@@ -375,8 +385,8 @@ def test_interrupted_it_keeps_the_rows_that_it_has(tmp_path, tasks, interruptibl
 def test_the_time_of_a_whole_notebook_is_limited(tmp_path, tasks):
     folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE, "import time\ntime.sleep(99)")})
     limits = Limits(notebook=10.0)
-    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, limits=limits)
-    assert row["remarks"] == "cell 3: the time for the whole notebook was over"
+    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, limits=limits).rows
+    assert plain(row["remarks"]) == "cell 3: the time for the whole notebook was over"
     assert (row["points"], row["of"]) == ("0", "3")
 
 
@@ -441,7 +451,7 @@ def test_the_teachers_notebooks_get_all_points_and_run_to_their_ends(tmp_path):
     source = Path(__file__).resolve().parents[2] / "classroom" / "source"
     # what they do is tested here, and not how fast
     limits = Limits(cell=300.0, check=100.0, notebook=1800.0)
-    rows = grade_all(source, tmp_path / "grades.csv", limits=limits, jobs=2)
+    rows = grade_all(source, tmp_path / "grades.csv", limits=limits, jobs=2).rows
     assert [row["notebook"] for row in rows] == sorted(TASKS)
     for row in rows:
         assert row["remarks"] == "", row["file"]
@@ -464,9 +474,9 @@ def test_memory_size_of_files_and_changes_are_limited(
     )
     folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE, *cells, HALF)})
     limits = Limits(memory=2**30)
-    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, limits=limits)
+    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, limits=limits).rows
     refused = "; cell 5: OSError" if confines else ""
-    assert row["remarks"] == "cell 3: MemoryError; cell 4: OSError" + refused
+    assert plain(row["remarks"]) == "cell 3: MemoryError; cell 4: OSError" + refused
     assert row["points"] == "3"
     assert (tmp_path / "new").exists() != confines
     assert ("bubblewrap (bwrap) does not work here" in capsys.readouterr().err) != confines

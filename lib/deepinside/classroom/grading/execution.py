@@ -28,7 +28,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from deepinside.classroom.grading.confinement import Limits, can_confine, confined, limited
-from deepinside.classroom.grading.submissions import Submission
+from deepinside.classroom.grading.submissions import Submission, first_line
 
 if TYPE_CHECKING:
     from deepinside.classroom.checks import Task
@@ -49,14 +49,14 @@ _LAUNCH = (
     "from ipykernel import kernelapp; kernelapp.launch_new_instance()"
 )
 
-Execute = Callable[[str, float], Awaitable[dict]]
+Execute = Callable[..., Awaitable[dict]]
 
 
 @dataclass
 class Grades:
-    """What a submission got: the tasks that passed, and remarks on the others."""
+    """What a submission got: points by task, and remarks on what is missing."""
 
-    passed: set[str] = field(default_factory=set)
+    points: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -91,7 +91,8 @@ async def grade_submission(
     """
     names = [task.name for task in listed]
     cells, grades = dict(submission.cells), Grades()
-    told: dict[str, tuple[bool, str]] = {}
+    told: dict[str, tuple[float, str]] = {}
+    replaced: dict[str, None] = {}
     prepare = (
         "__import__('importlib').import_module('deepinside.classroom.grading.kernel')"
         f".prepare({tasks!r}, {submission.notebook!r})"
@@ -106,38 +107,49 @@ async def grade_submission(
                 if "ename" in started:
                     raise Ended(f"{started['ename']}: {started['evalue']}")
                 for step, source in cells.items():
-                    reply = await execute(source, limits.cell)
+                    reply = await execute(source, limits.cell, True)
+                    about = _told(reply, "cell")
+                    replaced |= dict.fromkeys(about.get("replaced", ()))
                     if "ename" in reply:
-                        failed[step] = reply["ename"]
+                        failed[step] = _at(reply["ename"], about.get("line", ""), source)
                 for step in [name for name in names if name not in told]:
                     reply = await execute(f"%check_answer {step}", limits.check)
-                    told[step] = _found(reply)
+                    found = _told(reply, "check_answer")
+                    told[step] = (
+                        found.get("points", 0),
+                        found.get("message", reply.get("ename", "the check told nothing")),
+                    )
             break
         except Ended as ended:
             if step in names:
-                told[step] = (False, str(ended))
+                told[step] = (0, str(ended))
             elif step in cells:
-                grades.remarks.append(f"cell {step}: {ended}")
+                grades.remarks.append(f"{submission.labels[step]}: {ended}")
                 del cells[step]
             else:
                 raise RuntimeError(f"could not start to run {submission.file}: {ended}") from None
         if time.monotonic() > deadline:
             break
     # where a cell failed, a function may be missing
-    grades.remarks += [f"cell {place}: {error}" for place, error in failed.items()]
+    grades.remarks += [f"{submission.labels[place]}: {error}" for place, error in failed.items()]
     grades.remarks += [
         f"{name}: {told[name][1]}" for name in names if name in told and told[name][1]
     ]
-    grades.passed = {name for name, (passed, _) in told.items() if passed}
+    if replaced:
+        grades.remarks.insert(0, f"replaces {', '.join(replaced)}, to no effect on the checks")
+    grades.points = {name: points for name, (points, _) in told.items()}
     return grades
 
 
-def _found(reply: dict) -> tuple[bool, str]:
-    """Return what a check found: whether the answer passed, and what is to be said of it."""
-    for payload in reply.get("payload", ()):
-        if payload.get("source") == "check_answer":
-            return payload["passed"], payload["message"]
-    return False, reply.get("ename", "the check told nothing")
+def _told(reply: dict, source: str) -> dict:
+    """Return what `kernel` says of a cell or of an answer."""
+    payloads = [told for told in reply.get("payload", ()) if told.get("source") == source]
+    return payloads[-1] if payloads else {}
+
+
+def _at(error: str, line: str, source: str) -> str:
+    """Return an error with the line where it came up, unless this is how the cell is called."""
+    return f"{error} at `{line}`" if line and line != first_line(source) else error
 
 
 @asynccontextmanager
@@ -145,7 +157,8 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
     """Start a kernel in a scratch folder, give what executes code in it, and end it.
 
     ``await execute(code, seconds)`` returns the reply of the kernel, with "ename" if the code
-    failed or took too long, and raises `Ended` if there is no kernel any more.
+    failed or took too long, and raises `Ended` if there is no kernel any more. With a third
+    argument that is true the cell is counted, and its value kept as ``Out[1]``.
     """
     scratch = Path(tempfile.mkdtemp(prefix="deepinside-grade-")).resolve()
     manager: Any = _manager(scratch, memory)
@@ -168,7 +181,7 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
         await asyncio.sleep(seconds)
         await manager.interrupt_kernel()
 
-    async def execute(source: str, seconds: float) -> dict:
+    async def execute(source: str, seconds: float, counted: bool = False) -> dict:
         over = Ended("the time for the whole notebook was over")
         allowed = min(seconds, deadline - time.monotonic())
         if allowed <= 0:
@@ -178,7 +191,7 @@ async def _kernel(memory: int, deadline: float) -> AsyncIterator[Execute]:
         interruption = asyncio.create_task(interrupt_after(allowed))
         client.timeout = math.ceil(allowed + _GRACE)
         try:
-            await client.async_execute_cell(new_code_cell(source), 0, store_history=False)
+            await client.async_execute_cell(new_code_cell(source), 0, store_history=counted)
         except CellTimeoutError:
             raise await ended(f"did not end within {seconds + _GRACE:g} s") from None
         except DeadKernelError:
@@ -228,7 +241,7 @@ def _manager(scratch: Path, memory: int) -> AsyncKernelManager:
         *limited(memory), *(confined(scratch) if can_confine() else ()),
         sys.executable, "-P", "-c", _LAUNCH, "-f", "{connection_file}",
         "--IPKernelApp.capture_fd_output=False", "--HistoryManager.enabled=False",
-        "--InteractiveShell.cache_size=0", "--InteractiveShell.xmode=Minimal",
+        "--InteractiveShell.xmode=Minimal",
     ]  # fmt: skip
     # interrupted by a message: a signal would end bubblewrap
     spec = {"argv": kernel, "display_name": "", "language": "python", "interrupt_mode": "message"}
@@ -244,7 +257,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     return {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "HOME": home, "TMPDIR": str(scratch), "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": once,
-        "IPYTHONDIR": str(scratch / "ipython"), "MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "",
+        "IPYTHONDIR": str(scratch / "ipython"), "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": once,
     }  # fmt: skip
 

@@ -1,14 +1,19 @@
 """Reading what students handed in, whatever it is."""
 
+import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from deepinside.classroom.grading.archives import Found
+from deepinside.classroom.grading.course import Course, grade_id, source_of
 
 if TYPE_CHECKING:  # PyTorch, for which --help need not wait
     from deepinside.classroom.checks import Task
+
+Tasks = Mapping[str, Sequence["Task"]]
 
 
 class Submission(NamedTuple):
@@ -18,47 +23,63 @@ class Submission(NamedTuple):
     ----------
     file, digest : str
         Its path below the folder, and a fingerprint of its content.
+    time : float
+        When it was last changed, in seconds.
     notebook : str
         Which notebook it answers, a key of TASKS.
-    cells : dict
-        Code by its place, counted from 1.
+    cells, labels : dict
+        Code by its place, counted from 1, and how a remark calls it.
+    answers : dict
+        Each task's code that was written, in one form however it is laid out.
+    texts : dict
+        The answers to open questions, by grade_id.
     error : str
         Why it cannot be graded, or "".
     """
 
     file: str
     digest: str
+    time: float
     notebook: str
     cells: dict[int, str]
+    labels: dict[int, str]
+    answers: dict[str, str]
+    texts: dict[str, str]
     error: str
 
 
-def read_submission(path: Path, folder: Path, tasks: Mapping[str, Sequence["Task"]]) -> Submission:
+def read_submission(found: Found, tasks: Tasks, course: Course) -> Submission:
     """Return a submission; one that cannot be read has an error that says why."""
-    # as it will be in the table; the name of a file on disk need not be Unicode
-    file = path.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
-    digest, notebook, cells, error = "", "", {}, ""
+    digest, notebook, error = "", "", found.error
+    cells: dict[int, str] = {}
+    labels: dict[int, str] = {}
+    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
     try:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()[:12]
-        parsed = json.loads(_text(content))
-        cells = dict(_code_cells(parsed))
-        notebook = which_notebook(parsed, cells, path.stem, tasks)
-    except (OSError, RecursionError) as reason:
+        digest = hashlib.sha256(found.content or found.error.encode()).hexdigest()[:12]
+        if not error:
+            parsed = json.loads(_text(found.content))
+            cells = dict(_code_cells(parsed))
+            stem = found.file.rpartition("/")[2].rpartition(".")[0]
+            notebook = which_notebook(parsed, cells, stem, tasks)
+            labels = {place: _label(parsed["cells"][place - 1], place) for place in cells}
+            answers = _answers(cells, tasks.get(notebook, ()))
+            texts = course.texts(notebook, parsed["cells"])
+    except RecursionError as reason:
         error = f"cannot be read: {reason}"
     except ValueError as reason:
         error = f"is no notebook: {reason}"
     except (KeyError, TypeError, AttributeError):
         error = "is no notebook of format 4"
-    else:
-        if not notebook:
-            error = "is no notebook of these exercises: it has none of their functions"
-    return Submission(file, digest, notebook, cells, error)
+    if not (error or notebook):
+        error = "is no notebook of these exercises: it has none of their functions"
+    notebook = "" if error else notebook
+    return Submission(
+        found.file, digest, found.time, notebook, cells, labels, answers, texts, error
+    )
 
 
-def which_notebook(
-    parsed: dict, cells: dict[int, str], stem: str, tasks: Mapping[str, Sequence["Task"]]
-) -> str:
+def which_notebook(parsed: dict, cells: dict[int, str], stem: str, tasks: Tasks) -> str:
     """Return the notebook of TASKS that a submission answers, or "" if none is like it.
 
     The one most of whose functions it defines and whose cells it has; between equals the
@@ -66,13 +87,46 @@ def which_notebook(
     """
     code = "\n".join(cells.values())
     defined = set(re.findall(r"^(?:def +)?(\w+) *[(=]", code, re.MULTILINE))
-    given = {_grade_id(cell) for cell in parsed["cells"]}
+    given = {grade_id(cell) for cell in parsed["cells"]}
     best, found = (0, False), ""
     for name, listed in tasks.items():
         alike = sum((task.answer in defined) + (task.name in given) for task in listed)
         if alike and (alike, name in stem) > best:
             best, found = (alike, name in stem), name
     return found
+
+
+def first_line(source: str) -> str:
+    """Return the first line of a cell that is no comment, shortened."""
+    lines = [line.strip() for line in source.splitlines()]
+    said = [line for line in lines if line and not line.startswith("#")]
+    return (said or lines or [""])[0][:60]
+
+
+def _label(cell: dict, place: int) -> str:
+    """Return a cell's name: its number in Jupyter if it was run there, and its first line."""
+    count = cell.get("execution_count")
+    return f"{f'In [{count}]' if count else f'cell {place}'} (`{first_line(source_of(cell))}`)"
+
+
+def _answers(cells: dict[int, str], listed: Sequence["Task"]) -> dict[str, str]:
+    """Return the code of each answer, without layout, comments and docstrings."""
+    names = {task.answer: task.name for task in listed}
+    found = {}
+    for source in cells.values():
+        try:
+            # magics and shell escapes are no Python, and stand in other cells
+            statements = ast.parse(source).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in statements:
+            if isinstance(node, ast.FunctionDef) and node.name in names:
+                is_text = ast.get_docstring(node) is not None
+                body = node.body[is_text:]
+                found[names[node.name]] = "\n".join(map(ast.unparse, body))
+    # what students are given raises this error
+    return {name: code for name, code in found.items()
+            if code and "raise NotImplementedError" not in code}  # fmt: skip
 
 
 def _text(content: bytes) -> str:
@@ -89,10 +143,4 @@ def _code_cells(parsed: dict) -> Iterator[tuple[int, str]]:
     """Yield place, counted from 1, and code of each code cell."""
     for place, cell in enumerate(parsed["cells"], start=1):
         if cell["cell_type"] == "code":
-            source = cell["source"]
-            yield place, source if isinstance(source, str) else "".join(source)
-
-
-def _grade_id(cell: dict) -> str:
-    """Return the task that a cell belongs to, as nbgrader's metadata has it."""
-    return str(cell.get("metadata", {}).get("nbgrader", {}).get("grade_id", ""))
+            yield place, source_of(cell)
