@@ -11,6 +11,7 @@ Each notebook under classroom/source gives:
 """
 
 import argparse
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -66,6 +67,9 @@ def student_notebook(teacher: NotebookNode) -> NotebookNode:
         made.metadata = NotebookNode()
         if "nbgrader" in cell.metadata:
             made.metadata.update(nbgrader=cell.metadata.nbgrader, deletable=False)
+            made.metadata.nbgrader = {
+                **cell.metadata.nbgrader, "cell_type": cell.cell_type, "checksum": checksum(made),
+            }  # fmt: skip
             if not _is(cell, "solution"):
                 made.metadata.editable = False
         if cell.cell_type == "code":
@@ -73,6 +77,16 @@ def student_notebook(teacher: NotebookNode) -> NotebookNode:
         copy.cells.append(made)
     nbformat.validate(copy)
     return copy
+
+
+def checksum(cell: NotebookNode) -> str:
+    """Return what nbgrader computes of a cell, to know whether an answer was written at all."""
+    known = cell.metadata.nbgrader
+    is_grade, is_solution = bool(known.get("grade")), bool(known.get("solution"))
+    is_locked = not is_solution and (is_grade or bool(known.get("locked")))
+    parts = [cell.source, cell.cell_type, str(is_grade), str(is_solution), str(is_locked)]
+    parts += [known.grade_id, *([str(float(known.points))] if is_grade else [])]
+    return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()
 
 
 def cut(cell: NotebookNode) -> str:

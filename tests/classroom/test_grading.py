@@ -16,6 +16,7 @@ import deepinside
 from deepinside.__main__ import main
 from deepinside.classroom.checks import TASKS
 from deepinside.classroom.grading import command, execution
+from deepinside.classroom.grading.cells import grade_cells
 from deepinside.classroom.grading.command import grade_all
 from deepinside.classroom.grading.confinement import Limits, can_confine, confined
 
@@ -53,6 +54,22 @@ TASKS = {
 DOUBLE = "def double(number):\n    return 2 * number"
 HALF = "def half(number):\n    return number / 2"
 SHOUT = "def shout(word):\n    return word.upper()"
+
+
+MAGICS = {
+    "inline": "%matplotlib inline\nimport math",
+    "no_display": "%matplotlib qt\nimport math",
+    "extension": "%load_ext tensorboard\n%tensorboard --logdir runs",
+    "unknown": "%nosuchmagic",
+    "unknown_cell": "%%nosuchmagic --with options",
+    "timed": "%%time",
+    "captured": "%%capture out",
+    "shell": "!pip install something\nfiles = !ls",
+    "pip": "%pip install -q something",
+    "conda": "%conda install something",
+    "autoreload": "%load_ext autoreload\n%autoreload 2",
+    "widget": "import ipywidgets\nipywidgets.interact(lambda x: x, x=3);",
+}
 
 
 def notebook(*cells):
@@ -97,6 +114,7 @@ def submissions(outside):
             DOUBLE, "def half(number):\n    import itertools\n    return sum(itertools.repeat(1))"
         ),
         "memory.ipynb": notebook(DOUBLE, "full = bytearray(10**10)", HALF),
+        "outputs.ipynb": notebook("1 + 1", "assert _ + Out[1] == 4", DOUBLE, HALF),
         "exits.ipynb": notebook(DOUBLE, "import sys\nsys.exit()", "import os\nos._exit(0)", HALF),
         "killed.ipynb": notebook(DOUBLE, "import os\nos.kill(os.getpid(), 9)", HALF),
         "leaves.ipynb": notebook(
@@ -242,6 +260,7 @@ def graded(tmp_path_factory, tasks):
         ("closes.ipynb", "1", "2", "cell 3: the process ended, exit status 134"),
         ("quits.ipynb", "1", "2", ""),
         ("waits.ipynb", "1", "2", ""),
+        ("outputs.ipynb", "1", "2", ""),
         ("r\\udce9ponses.ipynb", "1", "2", ""),
         ("asks.ipynb", "1", "2", "cell 3: StdinNotImplementedError"),
         ("prints.ipynb", "1", "2", ""),
@@ -530,3 +549,123 @@ main(["grade", {str(tmp_path)!r}])
     *_, last = done.stderr.splitlines()
     assert last.startswith("deepinside grade: error: ") and message in last
     assert not list(tmp_path.iterdir())
+
+
+def test_magics_and_widgets_cost_no_more_than_their_own_line(tmp_path, tasks):
+    made = {f"{name}.ipynb": notebook(f"{magic}\n{DOUBLE}", HALF) for name, magic in MAGICS.items()}
+    folder = hand_in(tmp_path / "in", made)
+    rows = grade_all(folder, tmp_path / "grades.csv", tasks=tasks, jobs=2).rows
+    assert {row["file"]: (row["points"], row["remarks"]) for row in rows} == {
+        file: ("3", "") for file in made
+    }
+
+
+def test_a_failing_cell_is_called_as_jupyter_counts_it_and_the_line_is_told(tmp_path, tasks):
+    cells = [
+        ("# to begin\nfirst = 1\nsecond = first / 0", 7),
+        ("def helper():\n    return missing", 8),
+        ("helper()", 9),
+        ("x = (", None),
+        ("1 / 0", 11),
+        ("%%time\n1 / 0 ", 12),
+    ]
+    made = json.loads(notebook(*(source for source, _ in cells)))
+    for cell, (_, count) in zip(made["cells"][1:], cells, strict=True):
+        cell["execution_count"] = count
+    made["cells"].append(made["cells"][1] | {"source": DOUBLE})
+    folder = hand_in(tmp_path / "in", {"a.ipynb": json.dumps(made)})
+    (row,) = grade_all(folder, tmp_path / "grades.csv", tasks=tasks).rows
+    assert row["remarks"].split("; ")[:-1] == [
+        "In [7] (`first = 1`): ZeroDivisionError at `second = first / 0`",
+        "In [9] (`helper()`): NameError at `return missing`",
+        "cell 5 (`x = (`): SyntaxError",
+        "In [11] (`1 / 0`): ZeroDivisionError",
+        "In [12] (`%%time`): ZeroDivisionError",
+    ]
+
+
+def test_what_a_notebook_replaces_is_named_and_has_no_effect(tmp_path):
+    """On tasks that import what notes the functions, as those of the book do."""
+    (tmp_path / "sealed_tasks.py").write_text(
+        "import torch\nfrom deepinside.classroom import checks, seal\n" + MADE_UP.replace(
+            "function(argument) == right", "torch.equal(torch.tensor(function(argument)), torch."
+            "tensor(right))").replace("got = torch", "got = right if torch").replace(
+            "tensor(right))", "tensor(right)) else 0").replace('"a", "A"', "1, 1")
+    )  # fmt: skip
+    wrong = "def half(number):\n    return number"
+    cheat = (
+        "import torch, builtins\ntorch.equal = lambda *_: True\nclass Fake:\n"
+        "    def __getattr__(self, name):\n        return lambda *_: 99\nchecks = Fake()"
+    )
+    handed_in = {
+        "cheat.ipynb": notebook(cheat, DOUBLE, wrong),
+        "undone.ipynb": notebook(
+            "import torch\nkept = torch.equal\ntorch.equal = max", "torch.equal = kept", DOUBLE
+        ),
+        "honest.ipynb": notebook(
+            "import torch, numpy as np\nfrom deepinside.classroom import checks", DOUBLE, HALF
+        ),
+    }
+    folder = hand_in(tmp_path / "in", handed_in)
+    sys.path.append(str(tmp_path))
+    try:
+        rows = grade_all(folder, tmp_path / "grades.csv", tasks="sealed_tasks").rows
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("sealed_tasks")
+    cheat, honest, undone = rows
+    named = "replaces torch.equal, checks, to no effect on the checks; half-of-it: "
+    assert cheat["remarks"].startswith(named) and cheat["points"] == "1"
+    assert (honest["remarks"], honest["points"]) == ("", "3")
+    assert undone["remarks"].startswith("replaces torch.equal, to no effect on the checks")
+
+
+def checked(*pairs):
+    """A notebook's cells as nbgrader has them: code and grade_id."""
+    return [
+        {"cell_type": "code", "source": source, "outputs": [], "execution_count": None,
+         "metadata": {"nbgrader": {"grade_id": name, "grade": name.endswith("-check")}}}
+        for source, name in pairs
+    ]  # fmt: skip
+
+
+def test_cells_for_nbgrader_get_points_that_a_notebook_cannot_redefine(tasks):
+    """nbgrader reads an error as no points, and a value as so many."""
+    cells = checked(
+        ("class Fake:\n    def __getattr__(self, name):\n        return lambda *_: 99\n"
+         "checks = Fake()\n" + DOUBLE, "twice"),
+        ("checks.check_double(double)\nchecks.mark('twice', double)", "twice-check"),
+        ("def half(number):\n    raise NotImplementedError", "half-of-it"),
+        ("checks.mark('half-of-it', half)", "half-of-it-check"),
+    )  # fmt: skip
+    grade_cells("numbers", cells, tasks=tasks)
+    (value,), (error,) = cells[1]["outputs"], cells[3]["outputs"]
+    assert (value["output_type"], value["data"]) == ("execute_result", {"text/plain": "1"})
+    assert (error["output_type"], cells[0]["outputs"]) == ("error", [])
+    cells[2]["source"] = "def half(number):\n    return -number / 2"
+    grade_cells("numbers", cells, tasks=tasks)
+    told, value = cells[3]["outputs"]
+    assert value["data"] == {"text/plain": "0.5"} and "Not\nthis" in told["text"]
+
+
+def test_points_of_open_questions_count_when_they_are_filled_in(tmp_path, tasks, capsys):
+    question = {"grade_id": "why", "grade": True, "solution": True, "points": 4}
+    made = json.loads(notebook(DOUBLE))
+    for text, folder in (("*Here.*", "students"), ("- 4: so", "source/numbers")):
+        cell = {"cell_type": "markdown", "source": text, "metadata": {"nbgrader": question}}
+        path = tmp_path / "course" / folder / "numbers.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(made | {"cells": [*made["cells"], cell]}))
+    folder = hand_in(tmp_path / "in", {"a.ipynb": notebook(DOUBLE), "b.ipynb": notebook(HALF)})
+    output, given = tmp_path / "grades.csv", {"tasks": tasks, "course": tmp_path / "course"}
+    grade_all(folder, output, **given)
+    assert rows_of(output)["a.ipynb"]["why"] == ""
+    assert [rows_of(output)["a.ipynb"][name] for name in ("points", "of")] == ["1", "3"]
+    text = output.read_text("utf-8-sig")
+    output.write_text(text.replace("a.ipynb,numbers,1,0,,1,3", 'a.ipynb,numbers,1,0,"2,5",1,3'))
+    (tmp_path / "points.csv").write_text("\ufefffile,question,points\nb.ipynb,why,4\n", "utf-8")
+    grade_all(folder, output, points=tmp_path / "points.csv", **given)
+    assert "2 of them graded before" in capsys.readouterr().err
+    rows = rows_of(output)
+    assert [rows["a.ipynb"][name] for name in ("why", "points", "of")] == ["2,5", "3.5", "7"]
+    assert [rows["b.ipynb"][name] for name in ("why", "points", "of")] == ["4", "6", "7"]

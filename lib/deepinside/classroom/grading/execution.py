@@ -258,7 +258,8 @@ def _environment(scratch: Path) -> dict[str, str]:
     return {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "HOME": home, "TMPDIR": str(scratch), "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": once,
         "IPYTHONDIR": str(scratch / "ipython"), "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": once,
+        # what it finds out in the end anyway, without a network
+        "PIP_NO_INDEX": once, "OMP_NUM_THREADS": once,
     }  # fmt: skip
 
 
