@@ -41,7 +41,7 @@ class GradeByChecks(NbGraderPreprocessor):
     """Grade by the installed checks, out of a notebook's reach."""
 
     def preprocess(self, nb, resources):
-        """Put points where nbgrader looks; run other notebooks as it does."""
+        """Put points where nbgrader looks; run other notebooks like it."""
         notebook = resources["nbgrader"]["notebook"]
         if notebook not in TASKS:
             return Execute(parent=self).preprocess(nb, resources)
@@ -57,10 +57,18 @@ c.ClearSolutions.code_stub = {"python": stub}
 c.ClearSolutions.text_stub = "*Write your answer here.*"
 # outputs stay as they were handed in, for the Formgrader and the feedback
 c.Autograde.sanitize_preprocessors = [
-    RestoreMetadata, DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata,
+    RestoreMetadata,
+    DeduplicateIds,
+    OverwriteKernelspec,
+    OverwriteCells,
+    CheckCellMetadata,
 ]
 c.Autograde.autograde_preprocessors = [
-    GradeByChecks, LimitOutput, SaveAutoGrades, AssignLatePenalties, CheckCellMetadata,
+    GradeByChecks,
+    LimitOutput,
+    SaveAutoGrades,
+    AssignLatePenalties,
+    CheckCellMetadata,
 ]
 # seconds of a cell, in a notebook of your own
 c.ExecutePreprocessor.timeout = 120
