@@ -123,6 +123,7 @@ bench: $(HTML)
 
 students: $(READY)
 	$(BIN)/python tools/make_students.py
+	$(BIN)/python tools/make_guide.py
 
 notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)

@@ -150,7 +150,7 @@ class Deck:
             if len(noted) != 2:
                 raise ValueError(f"expected one 'Note: N min' in this slide:\n{slide}")
             end = minute + int(noted[0])
-            slides.append(self._slide(shown, noted[1], f"{_clock(minute)} to {_clock(end)}"))
+            slides.append(self._slide(shown, noted[1], f"{clock(minute)} to {clock(end)}"))
             minute = end
         title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
         if minute != SESSION:
@@ -225,7 +225,8 @@ class Deck:
         return f"<p>In {link}:</p><ul>{items}</ul>"
 
 
-def _clock(minute: int) -> str:
+def clock(minute: int) -> str:
+    """Return the time after some minutes, as 0:25."""
     return f"{minute // 60}:{minute % 60:02}"
 
 

@@ -3,7 +3,7 @@
 ``python tools/set_repository.py https://github.com/OWNER/NAME main`` changes `_config.yml`, which
 the pages' buttons follow, the notebooks' setup cells, which install from there, the links to
 files of the repository, to its README and to the published pages, and the project's addresses in
-README.md, CITATION.cff, pyproject.toml and the page for lost addresses, book/404.html.
+README.md, CITATION.cff, pyproject.toml, the teacher's guide and the page for lost addresses.
 Nothing else of these files changes. Whoever forks the book calls it once; ``make release`` calls
 it for the tag. It needs no packages.
 """
@@ -89,7 +89,8 @@ def notebooks(root: Path) -> list[Path]:
 def texts(root: Path) -> list[Path]:
     """Return the other files that name the address; pages of exercises link to Colab."""
     named = ("_config.yml", "README.md", "CITATION.cff", "pyproject.toml", "book/404.html")
-    return [root / name for name in named] + sorted(root.glob("book/exercises/*.md"))
+    written = [*root.glob("book/exercises/*.md"), *root.glob("book/teaching.md")]
+    return [root / name for name in named] + sorted(written)
 
 
 def _renamed(text: str, *, old: tuple[str, str], new: tuple[str, str]) -> str:

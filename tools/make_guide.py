@@ -1,0 +1,81 @@
+"""Write what the teacher's guide says of sessions and tasks: ``make students``.
+
+In book/teaching.md the lines between ``<!-- session N -->`` or ``<!-- tasks -->`` and the next
+``<!-- end -->`` are made: the minutes of a session from its slides, the tasks with points and
+minutes from the checks and the teacher's notebooks.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+from make_slides import NOTE, clock
+from make_students import SOURCE, exercises
+
+from deepinside.classroom.checks import TASKS
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDE = ROOT / "book" / "teaching.md"
+MADE = re.compile(r"(<!-- (session \d|tasks) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def with_tables(text: str) -> str:
+    """Return the guide with its tables as they are to be."""
+    return MADE.sub(lambda place: f"{place[1]}\n{table(place[2])}\n\n", text)
+
+
+def table(what: str) -> str:
+    """Return the table of a session or of all tasks, in Markdown."""
+    kind, _, number = what.partition(" ")
+    return plan(int(number)) if kind == "session" else tasks()
+
+
+def plan(number: int) -> str:
+    """Return when each slide of a session begins."""
+    text = (ROOT / "classroom" / "slides" / f"session_{number}.md").read_text("utf-8")
+    rows, minute = ["| Begins | Minutes | |", "|---|---|---|"], 0
+    for slide in re.split(r"^---$", text, flags=re.MULTILINE):
+        minutes = int(NOTE.search(slide)[1])
+        title = re.search(r"^#+ (?:Session \d: )?(.+)$", slide, re.MULTILINE)[1]
+        given = re.findall(r"```tasks\n\w+ ([\d ]+)\n```", slide)
+        title += f" ({', '.join(f'task {one}' for one in given[0].split())})" if given else ""
+        rows.append(f"| {clock(minute)} | {minutes} | {title} |")
+        minute += minutes
+    return "\n".join(rows)
+
+
+def tasks() -> str:
+    """Return every task with its points, its minutes and whether it is part of the core."""
+    rows = ["| Notebook | Task | Points | Minutes | |", "|---|---|---|---|---|"]
+    for name, known in TASKS.items():
+        chapter = nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4)
+        title = chapter.cells[0].source.splitlines()[0].removeprefix("# ")
+        teacher = nbformat.read(ROOT / SOURCE / name / f"{name}.ipynb", as_version=4)
+        checked = {task.name: task for task in known}
+        points = {
+            cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader.points
+            for cell in teacher.cells
+            if "points" in cell.metadata.get("nbgrader", {})
+        }
+        for exercise in exercises(teacher):
+            task = checked.get(exercise.name)
+            kind = "question" if task is None else "optional" if task.optional else "core"
+            worth = points[exercise.name] if task is None else task.points
+            minutes = task.minutes if task else ""
+            heading = exercise.title.removeprefix("Task ").replace(":", ".", 1)
+            rows.append(f"| {title} | {heading} | {worth} | {minutes} | {kind} |")
+        core = sum(task.minutes for task in known if not task.optional)
+        more = sum(task.minutes for task in known if task.optional)
+        spent = f"{core} and {more}" if more else core
+        rows.append(f"| {title} | **in all** | {sum(points.values())} | {spent} | |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Write the guide's tables anew."""
+    GUIDE.write_text(with_tables(GUIDE.read_text("utf-8")), "utf-8")
+    print(f"wrote {GUIDE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
