@@ -1,5 +1,5 @@
-// In what order the search lists what it finds: chapters, then exercises, then the package's
-// pages. Sphinx copies this into the script that its search reads; the numbers are its own.
+// In what order the search lists what it finds: chapters, the page for teachers,
+// exercises, then the package's pages. Sphinx copies this into the script that its search reads; the numbers are its own.
 var Scorer = {
   objNameMatch: 11,
   objPartialMatch: 6,
@@ -15,6 +15,7 @@ var Scorer = {
     const asked = new URLSearchParams(location.search).get("q") ?? "";
     if (asked.includes("_") && description && score >= 11) return 3000 + score;
     if (page.startsWith("book/api/")) return score;
+    if (page === "book/teaching") return 1500 + score;
     return (page.startsWith("book/exercises/") ? 1000 : 2000) + score;
   },
 };

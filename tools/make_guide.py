@@ -33,7 +33,7 @@ def table(what: str) -> str:
 def plan(number: int) -> str:
     """Return when each slide of a session begins."""
     text = (ROOT / "classroom" / "slides" / f"session_{number}.md").read_text("utf-8")
-    rows, minute = ["| Begins | Minutes | |", "|---|---|---|"], 0
+    rows, minute = ["| Begins | Minutes | Slide |", "|---|---|---|"], 0
     for slide in re.split(r"^---$", text, flags=re.MULTILINE):
         minutes = int(NOTE.search(slide)[1])
         title = re.search(r"^#+ (?:Session \d: )?(.+)$", slide, re.MULTILINE)[1]
@@ -45,8 +45,8 @@ def plan(number: int) -> str:
 
 
 def tasks() -> str:
-    """Return every task with its points, its minutes and whether it is part of the core."""
-    rows = ["| Notebook | Task | Points | Minutes | |", "|---|---|---|---|---|"]
+    """Return a table a notebook: tasks with points, minutes, and what is part of the core."""
+    parts = []
     for name, known in TASKS.items():
         chapter = nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4)
         title = chapter.cells[0].source.splitlines()[0].removeprefix("# ")
@@ -57,18 +57,20 @@ def tasks() -> str:
             for cell in teacher.cells
             if "points" in cell.metadata.get("nbgrader", {})
         }
+        core = sum(task.minutes for task in known if not task.optional)
+        more = sum(task.minutes for task in known if task.optional)
+        spent = f"{core} minutes for the core" + f", {more} for the rest" * bool(more)
+        head = f"**{title}**: {sum(points.values())} points, {spent}"
+        rows = ["| Task | Points | Minutes | Part |", "|---|---|---|---|"]
         for exercise in exercises(teacher):
             task = checked.get(exercise.name)
             kind = "question" if task is None else "optional" if task.optional else "core"
             worth = points[exercise.name] if task is None else task.points
             minutes = task.minutes if task else ""
             heading = exercise.title.removeprefix("Task ").replace(":", ".", 1)
-            rows.append(f"| {title} | {heading} | {worth} | {minutes} | {kind} |")
-        core = sum(task.minutes for task in known if not task.optional)
-        more = sum(task.minutes for task in known if task.optional)
-        spent = f"{core} and {more}" if more else core
-        rows.append(f"| {title} | **in all** | {sum(points.values())} | {spent} | |")
-    return "\n".join(rows)
+            rows.append(f"| {heading} | {worth} | {minutes} | {kind} |")
+        parts.append(head + "\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
