@@ -5,7 +5,8 @@ Each notebook under classroom/source gives:
 - classroom/students/NAME.ipynb, with solutions, hidden tests and rubrics cut and outputs
   stripped, as nbgrader's generate_assignment would do it with classroom/nbgrader_config.py;
 - book/exercises/NAME.md, the page of its exercises that follows the chapter in the book;
-- the cell of book/NAME.ipynb, before the recap, that names the exercises and leads there.
+- the cell of book/NAME.ipynb, before the recap, that names the exercises and leads there. A
+  notebook of its own belongs to no chapter, and has the first two only.
 
 ``--solutions FOLDER`` copies the book's sources there, with the solutions on these pages.
 """
@@ -157,16 +158,22 @@ def exercises(teacher: NotebookNode) -> list[Exercise]:
 
 def exercise_page(name: str, teacher: NotebookNode, root: Path, *, solutions: bool = False) -> str:
     """Return the book's page of exercises, in Markdown, with or without the solutions."""
-    chapter = nbformat.read(root / "book" / f"{name}.ipynb", as_version=4)
-    title = chapter.cells[0].source.splitlines()[0].removeprefix("# ")
     found = exercises(teacher)
     graded = sum(exercise.is_code for exercise in found)
+    path = root / "book" / f"{name}.ipynb"
+    if path.exists():
+        title = _title(nbformat.read(path, as_version=4))
+        heading, of = f"Exercises: {title}", "this chapter"
+        belongs = f"These exercises belong to the chapter [{title}](../{name}). "
+    else:
+        heading = of = _title(teacher)
+        belongs = _introduction(teacher) + "\n\n"
     parts = [
-        f"# Exercises: {title}",
-        f"These exercises belong to the chapter [{title}](../{name}). The student notebook has a "
-        f"cell for each answer. For {graded} of them, a check below the cell runs your function on "
-        "small examples whose results are known, and explains the mistake if there is one.",
-        "[![Open in Colab: the student notebook of this chapter](../pictures/colab.svg)]"
+        f"# {heading}",
+        f"{belongs}The student notebook has a cell for each answer. For {graded} of them, a check "
+        "below the cell runs your function on small examples whose results are known, and explains "
+        "the mistake if there is one.",
+        f"[![Open in Colab: the student notebook of {of}](../pictures/colab.svg)]"
         f"({colab_address(name, root)})",
         "Without Colab: {download}`download the student notebook "
         f"<../../classroom/students/{name}.ipynb>` and open it where the book's package is "
@@ -224,12 +231,13 @@ def made_files(root: Path = ROOT) -> dict[Path, str]:
         teacher = nbformat.read(path, as_version=4)
         try:
             copy, page = student_notebook(teacher), exercise_page(path.stem, teacher, root)
-            book = chapter(path.stem, teacher, root)
         except ValueError as error:
             raise ValueError(f"{path.relative_to(root)}: {error}") from None
         made[root / "classroom" / "students" / path.name] = nbformat.writes(copy) + "\n"
         made[root / "book" / "exercises" / f"{path.stem}.md"] = page
-        made[root / "book" / path.name] = nbformat.writes(book) + "\n"
+        if (root / "book" / path.name).exists():
+            book = chapter(path.stem, teacher, root)
+            made[root / "book" / path.name] = nbformat.writes(book) + "\n"
     return made
 
 
@@ -244,6 +252,16 @@ def copy_with_solutions(folder: Path, root: Path = ROOT) -> None:
         teacher = nbformat.read(path, as_version=4)
         page = exercise_page(path.stem, teacher, root, solutions=True)
         (folder / "book" / "exercises" / f"{path.stem}.md").write_text(page, "utf-8")
+
+
+def _title(notebook: NotebookNode) -> str:
+    return notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+
+
+def _introduction(teacher: NotebookNode) -> str:
+    """Return what stands between the title and what will be practiced, for a page of its own."""
+    text = teacher.cells[0].source.partition("\n")[2].partition("**What you will practice**")[0]
+    return re.sub(r"\(https://github\.com/\S+?/book/(\w+)\.ipynb\)", r"(../\1)", text).strip()
 
 
 def _is(cell: NotebookNode, kind: str) -> bool:

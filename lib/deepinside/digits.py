@@ -75,7 +75,7 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
 
 
 def weights_path(name: str = "digits") -> Path:
-    """Return the path of the weights of "digits", "cluttered_digits" or "squeezenet"."""
+    """Return the path of the weights of "digits", "cluttered_digits", "shortcut" or "squeezenet"."""
     return _DATA / f"{name}.safetensors"
 
 

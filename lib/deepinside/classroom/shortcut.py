@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from deepinside.digits import CLASS_NAMES, Digits, weights_path
 from deepinside.networks import Network, Normalization
@@ -67,9 +67,10 @@ def small_layers() -> nn.Sequential:
 
 
 def collected(digits: Digits, source: Source, *, generator: torch.Generator) -> Digits:
-    """Return digits as a source collects them, for training or for a test.
+    """Return digits (N, 1, 28, 28) as a source collects them, for training or for a test.
 
-    At every source, three digits in ten have a speck of dust of `SIDE` x `SIDE` pixels somewhere.
+    At every source, three digits in ten have a speck of dust of 3 x 3 pixels somewhere. What goes
+    with a class at the second and the third comes on top of that.
     """
     images, (marked, dimmed, row, column) = digits.images.clone(), _drawn_cues()
     count = len(images)

@@ -16,6 +16,7 @@ NOTEBOOKS = (
     "deconvnet",
     "later_methods",
     "limits",
+    "shortcut",
 )
 tasks = [
     pytest.param(notebook, task, id=task.name) for notebook in TASKS for task in TASKS[notebook]

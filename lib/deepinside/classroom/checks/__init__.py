@@ -17,6 +17,7 @@ from deepinside.classroom.checks import (
     localization,
     network,
     saliency,
+    shortcut,
 )
 
 # each notebook's tasks, in their order in it
@@ -30,6 +31,7 @@ TASKS: dict[str, tuple[Task, ...]] = {
         deconvnet,
         later_methods,
         limits,
+        shortcut,
     )
 }
 _CHECKS = {task.check.__name__: task.check for tasks in TASKS.values() for task in tasks}

@@ -5,7 +5,7 @@ Networks are tiny and linear or of one hidden layer; nothing here uses
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,6 @@ from deepinside.classroom.small_networks import (
     linear_network,
     relu_network,
 )
-
-
-class _Case(NamedTuple):
-    """A network, images, the images after an intervention, and a class."""
-
-    network: nn.Sequential
-    images: Tensor
-    changed: Tensor
-    c: int
 
 
 def _network(classes: int, size: tuple[int, int], seed: int) -> nn.Sequential:
@@ -146,8 +137,12 @@ def check_mean_map(answer: Answer) -> Comparisons:
                 w.mean(0).abs().amax(0),
                 w.amax(1).mean(0).abs(),
             ],
-            "The signs are kept: take magnitudes, `.abs()`, before the largest of the "
-            "channels.": [w.amax(1).mean(0), w.mean((0, 1)), w.mean(0).amax(0), w.sum((0, 1))],
+            "The signs are kept: take magnitudes, `.abs()`, before the largest of the channels.": [
+                w.amax(1).mean(0),
+                w.mean((0, 1)),
+                w.mean(0).amax(0),
+                w.sum((0, 1)),
+            ],
             "This is the sum over the images: the task wants the mean.": count * right,
             "This is the largest map value over the images: the task wants the mean over "
             "them.": w.abs().amax((0, 1)),
@@ -255,9 +250,12 @@ def _patched_maps() -> list[tuple[Tensor, int]]:
         row, column = place
         values[row : row + side, column : column + side] += 2
         values[pixel] = 4
-        # dark, and large without its sign
-        values[-2 if row < 3 else 0, 2:5] -= 5
-        values[-3 if row < 3 else 1, 2:5] -= 5
+        # large without its sign: dark in two of the maps, dark and bright in the other two
+        rows = slice(-2, None) if row < 3 else slice(0, 2)
+        if seed % 2:
+            values[rows, 2:5] -= 5
+        else:
+            values[rows, 2:5] += torch.tensor([[3.5, -3.5, 3.5], [-3.5, 3.5, -3.5]])
         made.append(((values - 1).float().double(), side))
     return made
 
@@ -274,7 +272,9 @@ def _pasted_example() -> Example:
     images = torch.zeros(1, 1, 3, 4)
     right = images.clone()
     right[0, 0, 1:3, 1:3] = 1
-    shown = "one black image of 3 rows and 4 columns; a patch of side 2 and value 1 at row 1, column 1."
+    shown = (
+        "one black image of 3 rows and 4 columns; a patch of side 2 and value 1 at row 1, column 1."
+    )
     return Example((images, 1, 1, 2, 1.0), shown, right)
 
 
@@ -296,14 +296,9 @@ def check_with_patch(answer: Answer) -> Comparisons:
         ((7, 6), (4, 3), 3, 0.0),
     ):
         images = drawn_image(3, 3, *size, seed=40 + side + row)
-
-        def pasted(rows: slice, columns: slice, value: float = value) -> Tensor:
-            made = images.clone()
-            made[:, :, rows, columns] = value
-            return made
-
+        pasted = partial(_pasted, images)
         rows, columns = slice(row, row + side), slice(column, column + side)
-        right = pasted(rows, columns)
+        right = pasted(rows, columns, value)
         inside = pasted(rows, columns, 2.0) == 2
         first, one, half = images.clone(), images.clone(), side // 2
         first[:, 0, rows, columns] = value
@@ -311,24 +306,23 @@ def check_with_patch(answer: Answer) -> Comparisons:
         top, left = max(row - half, 0), max(column - half, 0)
         mistakes = {
             "Rows and columns are swapped: in `images[:, :, i, j]` the row comes first.": pasted(
-                columns, rows
+                columns, rows, value
             ),
             "Only one channel is changed: all of them take the value.": first,
             "Only the first image is changed: the patch goes into all of them.": one,
             "The patch is one pixel too large: a slice ends before its end, so `row : row + side` "
             "holds `side` rows.": pasted(
-                slice(row, row + side + 1), slice(column, column + side + 1)
+                slice(row, row + side + 1), slice(column, column + side + 1), value
             ),
             "The patch is one pixel too small: a slice ends before its end, so `row : row + side` "
             "holds `side` rows.": pasted(
-                slice(row, row + side - 1), slice(column, column + side - 1)
+                slice(row, row + side - 1), slice(column, column + side - 1), value
             ),
             "Row and column are taken as the middle of the patch: they are its top left "
             "corner.": pasted(
-                slice(top, row + half + side % 2), slice(left, column + half + side % 2)
+                slice(top, row + half + side % 2), slice(left, column + half + side % 2), value
             ),
-            "The value is added to the image or multiplied with it: set the pixels to "
-            "it.": [
+            "The value is added to the image or multiplied with it: set the pixels to it.": [
                 torch.where(inside, images + value, images),
                 torch.where(inside, images + value, images).clamp(0, 1),
                 torch.where(inside, images * value, images),
@@ -342,14 +336,20 @@ def check_with_patch(answer: Answer) -> Comparisons:
             "it.": torch.where(inside, images.clamp(min=value), images),
             "Whole rows, or whole columns, are changed: use both slices at once, "
             "`[:, :, rows, columns]`.": [
-                pasted(rows, slice(None)),
-                pasted(slice(None), columns),
-                pasted(rows, slice(None)) + pasted(slice(None), columns) - images,
+                pasted(rows, slice(None), value),
+                pasted(slice(None), columns, value),
+                pasted(rows, slice(None), value) + pasted(slice(None), columns, value) - images,
             ],
             "Nothing is changed.": images,
         }
         value_of = answer(images, row, column, side, value)
         yield Compared("the images with the patch", value_of, right, mistakes)
+
+
+def _pasted(images: Tensor, rows: slice, columns: slice, value: float = 1.0) -> Tensor:
+    made = images.clone()
+    made[:, :, rows, columns] = value
+    return made
 
 
 def _flips_example() -> Example:
@@ -396,8 +396,7 @@ def check_flip_share(answer: Answer) -> Comparisons:
                 moved.double().mean(),
                 moved[~before].double().mean(),
             ],
-            "This counts images that *leave* the class: the task wants those that come to "
-            "it.": [
+            "This counts images that *leave* the class: the task wants those that come to it.": [
                 (before & ~after).double().mean(),
                 (before & ~after).sum() / before.sum(),
             ],
@@ -434,13 +433,13 @@ def check_flip_share(answer: Answer) -> Comparisons:
         yield Compared("the share of flips", value, right, mistakes)
 
 
-def _changed_images() -> list[_Case]:
+def _changed_images() -> list[tuple[nn.Sequential, Tensor, Tensor, int]]:
     cases = []
     for classes, size, c, seed in ((3, (3, 4), 2, 5), (4, (2, 5), 1, 6)):
         network, images = _network(classes, size, seed), drawn_image(40, 3, *size, seed=50 + seed)
         noise = drawn_image(40, 3, *size, seed=60 + seed)
         changed = (0.4 * images + 0.6 * noise).float().double()
-        cases.append(_Case(network, images, changed, c))
+        cases.append((network, images, changed, c))
     return cases
 
 
@@ -471,60 +470,66 @@ def check_flip_map(answer: Answer) -> Comparisons:
     """
     for size, side, c, seed in (((5, 5), 2, 2, 7), ((4, 6), 3, 1, 8), ((6, 4), 2, 0, 9)):
         network, images = _network(4, size, seed), drawn_image(25, 3, *size, seed=70 + seed)
-        height, width = (length - side + 1 for length in size)
-        before = _read_as(network, images) == c
-
-        def shares(
-            patched: Callable[[int, int], Tensor], rows: int, columns: int, share: Callable
-        ) -> Tensor:
-            return torch.tensor(
-                [[share(patched(i, j)) for j in range(columns)] for i in range(rows)],
-                dtype=torch.float64,
-            )
-
-        def white(i: int, j: int, value: float = 1.0) -> Tensor:
-            made = images.clone()
-            made[:, :, i : i + side, j : j + side] = value
-            return made
-
-        def flips(made: Tensor) -> Tensor:
-            return (_read_as(network, made)[~before] == c).double().mean()
-
-        def staying(i: int, j: int) -> Tensor:
-            made = images.clone()
-            for k in range(i * width + j + 1):
-                y, x = divmod(k, width)
-                made[:, :, y : y + side, x : x + side] = 1
-            return made
-
-        right = shares(white, height, width, flips)
-        mistakes = {
-            "The patches of earlier places are still there: begin with the images themselves at "
-            "each place.": shares(staying, height, width, flips),
-            "The patch is black: the task wants a white one, of value 1.": shares(
-                lambda i, j: white(i, j, 0.0), height, width, flips
-            ),
-            "A patch that reaches over the edge does not count: there are H - side + 1 rows "
-            "of places and W - side + 1 columns.": shares(white, *size, flips),
-            "The last row and column of places are left out: there are H - side + 1 rows of "
-            "places and W - side + 1 columns.": right[:-1, :-1],
-            "Rows and columns are swapped.": right.T,
-            "Images that were read as the class before count as well. Leave them out, as in "
-            "`flip_share`.": [
-                shares(
-                    white, height, width, lambda made: (_read_as(network, made) == c).double().mean()
-                ),
-                right * (~before).double().mean(),
-            ],
-            "This counts every prediction that changes, whatever it changes to: the task wants "
-            "those that are read as `class_index` afterwards.": shares(
-                white,
-                height,
-                width,
-                lambda made: (_read_as(network, made) != _read_as(network, images)).double().mean(),
-            ),
-            "These are numbers of images: the task wants shares.": right * (~before).sum(),
-            "The patch moves by its side: it has to be at every pixel.": right[::side, ::side],
-        }
         value = answer(network, images, c, side)
+        right, mistakes = _flips_at_places(network, images, c, side)
         yield Compared("the map of flips", value, right, mistakes)
+
+
+def _flips_at_places(
+    network: nn.Module, images: Tensor, c: int, side: int
+) -> tuple[Tensor, dict[str, object]]:
+    """Return the map of flips, and what the usual mistakes make of it."""
+    height, width = (length - side + 1 for length in images.shape[2:])
+    was = _read_as(network, images)
+
+    def white(i: int, j: int, value: float = 1.0) -> Tensor:
+        return _pasted(images, slice(i, i + side), slice(j, j + side), value)
+
+    def staying(i: int, j: int) -> Tensor:
+        made = images
+        for k in range(i * width + j + 1):
+            y, x = divmod(k, width)
+            made = _pasted(made, slice(y, y + side), slice(x, x + side))
+        return made
+
+    def flips(now: Tensor) -> Tensor:
+        return (now[was != c] == c).double().mean()
+
+    def shares(
+        patched: Callable[[int, int], Tensor] = white,
+        share: Callable[[Tensor], Tensor] = flips,
+        rows: int = height,
+        columns: int = width,
+    ) -> Tensor:
+        found = [
+            share(_read_as(network, patched(i, j))) for i in range(rows) for j in range(columns)
+        ]
+        return torch.stack(found).reshape(rows, columns)
+
+    right, others = shares(), (was != c).double()
+    mistakes = {
+        "The patches of earlier places are still there: begin with the images themselves at "
+        "each place.": shares(staying),
+        "The patch is black: the task wants a white one, of value 1.": shares(
+            lambda i, j: white(i, j, 0.0)
+        ),
+        "A patch that reaches over the edge does not count: there are H - side + 1 rows "
+        "of places and W - side + 1 columns.": shares(
+            rows=images.shape[2], columns=images.shape[3]
+        ),
+        "The last row and column of places are left out: there are H - side + 1 rows of "
+        "places and W - side + 1 columns.": right[:-1, :-1],
+        "Rows and columns are swapped.": right.T,
+        "Images that were read as the class before count as well. Leave them out, as in "
+        "`flip_share`.": [
+            shares(share=lambda now: (now == c).double().mean()),
+            right * others.mean(),
+        ],
+        "This counts every prediction that changes, whatever it changes to: the task wants "
+        "those that are read as `class_index` afterwards.": shares(
+            share=lambda now: (now != was).double().mean()
+        ),
+        "These are numbers of images: the task wants shares.": right * others.sum(),
+        "The patch moves by its side: it has to be at every pixel.": right[::side, ::side],
+    }
+    return right, mistakes
