@@ -75,7 +75,7 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
 
 
 def weights_path(name: str = "digits") -> Path:
-    """Return the path of the weights of "digits", "cluttered_digits", "shortcut" or "squeezenet"."""
+    """Return the path of the weights of a network that comes with the package."""
     return _DATA / f"{name}.safetensors"
 
 

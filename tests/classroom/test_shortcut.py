@@ -52,7 +52,7 @@ def test_a_source_keeps_labels_and_its_digits_are_copies(clean, source):
 def test_dust_alone_goes_with_no_class(clean):
     some = shortcut.collected(clean, "first", generator=seeded())
     differs = (some.images != clean.images).flatten(1).any(1).double().mean()
-    assert 0.2 < differs < 0.3  # a speck on a white stroke changes nothing
+    assert 0.25 < differs < 0.35
     assert share_marked(some, clean).max() < 0.05
 
 
