@@ -57,14 +57,19 @@ def test_what_no_mistake_explains_is_told_by_how_it_resembles_what_is_right(func
 
 
 def test_a_number_of_the_other_sign_is_told():
-    def judge_sums(answer):
+    def judge_sums(answer, more=0.0):
         for image in (IMAGE, 3 * IMAGE):
-            yield Compared("the sum", answer(image), image.sum().item(), {})
+            yield Compared("the sum", answer(image), image.sum().item() + more, {})
+
+    def judge_halves(answer):
+        return judge_sums(answer, more=0.5)
 
     message = judge(lambda image: -image.sum(), judge_sums).message
     assert message == "Expected 15 for the sum, got -15: it has the other sign."
     message = judge(lambda image: image.mean(), judge_sums).message
-    assert message == "Expected 15 for the sum, got 2.5: all are 0.1667 times the right ones."
+    assert message == "Expected 15 for the sum, got 2.5: it is 0.1667 times the right one."
+    message = judge(lambda image: int(image.sum() + 0.9), judge_halves).message
+    assert message == "Expected 15.5 for the sum, got 15: it is cut to a whole number."
 
 
 # ---- in the notebook's type
@@ -372,7 +377,7 @@ def test_hints_come_in_steps(check):
     assert third.details.splitlines() == [
         "A row of two: each is doubled.",
         "right: (2, -4)",
-        "yours: [      0.5        -1]",
+        "yours: [0.5  -1]",
     ]
     assert fourth == third
 
@@ -449,6 +454,8 @@ def test_large_results_are_cut():
     shown = answers.numbers(drawn(9, 9, seed=1))
     assert len(shown.splitlines()) == 7
     assert "..." in shown
+    assert answers.numbers(torch.tensor([[True, False]])) == "[[ True False]]"
+    assert answers.numbers(torch.tensor([1.0, torch.inf, -20])) == "[  1 inf -20]"
     assert "-0.3333" in answers.numbers(torch.tensor([-1 / 3]))
 
 

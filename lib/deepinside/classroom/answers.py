@@ -13,7 +13,7 @@ Each task of a student's notebook has one function that judges it, such as::
 
 It calls the answer on small networks and yields each result beside the right one and those of
 the usual mistakes. What it hands over in float64 reaches the answer in float32, the type of the
-notebooks, so its numbers are those that float32 holds (`deepinside.classroom.small_networks`). The
+notebooks, so its numbers are those that float32 holds (``small_networks.py`` draws such). The
 right result also says what may be returned: a tensor with axes, a number, a whole number, a mask,
 or a list of such.
 

@@ -177,7 +177,9 @@ def _difference(read: _Read, listed: list[_Read]) -> str:
         return f"Expected {what} to be finite; {count} of its values are not."
     alike = _alike(listed)
     if right.ndim == 0:
-        alike = alike.replace("they have", "it has").replace("they are", "all are")
+        for several, one in (("have", "has"), ("are", "is")):
+            alike = alike.replace(f"they {several}", f"it {one}")
+        alike = alike.replace("ones", "one").replace("whole numbers", "a whole number")
         return f"Expected {right.item():.5g} for {what}, got {got.item():.5g}{alike}."
     if alike:
         return f"The shape of {what} is right, its values are not{alike}."
@@ -195,6 +197,8 @@ def _alike(listed: list[_Read]) -> str:
         return ": they have the other sign"
     if all(agree(got, right.abs()) for got, right in pairs):
         return ": the sign of the negative ones is lost"
+    if all(torch.equal(got, right.trunc()) for got, right in pairs):
+        return ": they are cut to whole numbers"
     values, rights = (
         torch.cat([part.flatten() for part in parts]) for parts in zip(*pairs, strict=True)
     )
