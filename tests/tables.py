@@ -89,7 +89,7 @@ def sentences(module):
 
 
 def compared(task, answer, monkeypatch):
-    """Return the results of each way to each mistake, with the comparisons that list them."""
+    """Return each mistake's results, with the comparisons that list them."""
     original, pairs = answers.compare, {}
     # which would find out about the next replacement
     monkeypatch.setattr(answers.seal, "replaced", list)
@@ -98,8 +98,8 @@ def compared(task, answer, monkeypatch):
         listed = list(comparisons)
         for comparison in listed:
             for hint, results in comparison.mistakes.items():
-                for way, result in enumerate(results if isinstance(results, list) else [results]):
-                    pairs.setdefault((hint, way), []).append((result, comparison))
+                for result in results if isinstance(results, list) else [results]:
+                    pairs.setdefault(hint, []).append((result, comparison))
         original(listed)
 
     for module in (answers, inspect.getmodule(task.judge)):

@@ -138,8 +138,8 @@ def numbers(value: object) -> str:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray) and value.ndim:
-        floats = value.ravel() if value.dtype.kind == "f" else []
-        width = max((len(f"{v:.4g}") for v in floats), default=0)
+        is_float = value.dtype.kind == "f"
+        width = max((len(f"{v:.4g}") for v in value.ravel()), default=0) if is_float else 0
         return np.array2string(
             value, threshold=0, edgeitems=3, formatter={"float_kind": lambda v: f"{v:{width}.4g}"}
         )
