@@ -1,7 +1,6 @@
 """Checks of the exercises on gradient and DeconvNet (paper §4): the way back, layer by layer.
 
-The layers are tiny, in float64; nothing here uses `deepinside.deconvnet` or automatic
-differentiation.
+The layers are tiny; nothing here uses `deepinside.deconvnet` or automatic differentiation.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepinside.classroom.answers import Answer, Compared, Comparisons, compare, task
+from deepinside.classroom.answers import (
+    Answer,
+    Compared,
+    Comparisons,
+    Example,
+    Hint,
+    compare,
+    task,
+)
 from deepinside.classroom.small_networks import drawn, drawn_image, fill
 
 _RULES = ("gradient", "deconvnet", "guided")
@@ -26,9 +33,21 @@ _ASKS = {
 }
 
 
+def _filter_example() -> Example:
+    activations = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]], [[[5.0, 6.0]], [[7.0, 8.0]]]])
+    shown = (
+        "Two images, two filters of 1 x 2 activations: 1 2 and 3 4 for the first image, 5 6 and "
+        "7 8 for the second. Filter 1 keeps 3 4 and 7 8, and filter 0 becomes 0 0 for both."
+    )
+    right = torch.tensor([[[[0.0, 0.0]], [[3.0, 4.0]]], [[[0.0, 0.0]], [[7.0, 8.0]]]])
+    return Example((activations, 1), shown, right)
+
+
 @task(
     "deconvnet-filter",
     points=1,
+    minutes=5,
+    example=_filter_example,
     praise="One filter's activations, as they were, and zeros for all others.",
 )
 def check_filter_signal(answer: Answer) -> Comparisons:
@@ -36,11 +55,13 @@ def check_filter_signal(answer: Answer) -> Comparisons:
 
     It should return activations (N, C, H, W) that are kept in one filter and 0 elsewhere.
     """
-    a = drawn(3, 4, 2, 5, seed=1).clamp(min=0)
-    for c in (2, 0):
-        mask, of_image = torch.zeros(2, *a.shape, dtype=torch.float64)
-        mask[:, c] = of_image[c] = 1
+    a = drawn(3, 4, 5, 6, seed=1)
+    for c in (2, 0, 1):
+        mask, of_image, of_row, of_column = torch.zeros(4, *a.shape, dtype=torch.float64)
+        mask[:, c] = of_image[c] = of_row[:, :, c] = of_column[..., c] = 1
         right, largest = a * mask, a == a.amax((2, 3), keepdim=True)
+        of_first = torch.zeros_like(a)
+        of_first[0] = 1
         mistakes = {
             "The filter is gone and all others are kept: it is the other way round.": a - right,
             "One *image* of the batch is kept: images are the first axis, filters the second.": [
@@ -49,6 +70,8 @@ def check_filter_signal(answer: Answer) -> Comparisons:
                 a[c : c + 1],
                 a - a * of_image,
             ],
+            "One row or column of each picture is kept: filters are the second axis, rows the "
+            "third and columns the last.": [a * of_row, a * of_column],
             "The other filters are cut away. They must stay, as zeros: the layers on the way back "
             "expect all of them.": [a[:, c], a[:, c : c + 1]],
             "The filter has 1 in place of its activations: the DeconvNet starts from what the "
@@ -56,27 +79,51 @@ def check_filter_signal(answer: Answer) -> Comparisons:
             "Every filter has these activations: all others have to be 0.": (
                 a[:, c : c + 1].expand_as(a)
             ),
-            "Only the filter's largest activation is kept: the task wants all of them.": (
-                right * largest
+            "Only the filter's largest activation is kept: the task wants all of them.": [
+                right * largest,
+                right * (a == a[:, c].max()),
+            ],
+            "Only the first image keeps its filter's activations: all images of the batch do.": (
+                right * of_first
             ),
+            "This is a filter's neighbor: the first filter has the number 0.": [
+                a * mask.roll(shift, 1) for shift in (-1, 1)
+            ],
+            "Negative activations are lost: they are kept as they are.": [
+                right.clamp(min=0),
+                right.abs(),
+            ],
+            "One filter is kept whatever `channel` says.": [
+                a * mask.roll(i - c, 1) for i in range(a.shape[1])
+            ],
         }
         yield Compared("the signal", answer(a, c), right, mistakes)
 
 
-@task("deconvnet-relu", points=2, praise="Three rules, and all nine cases of each.")
+def _relu_example() -> Example:
+    x, signal = torch.tensor([-1.0, 2.0, 3.0, 0.0]), torch.tensor([5.0, -4.0, 6.0, 7.0])
+    shown = (
+        "x = -1, 2, 3, 0 and signal = 5, -4, 6, 7, by the rule 'guided': x is positive in the "
+        "second and third place, the signal in all but the second. Both hold in the third alone."
+    )
+    return Example((x, signal, "guided"), shown, torch.tensor([0.0, 0.0, 6.0, 0.0]))
+
+
+@task(
+    "deconvnet-relu",
+    points=3,
+    minutes=15,
+    parts=dict.fromkeys(_RULES, 1),
+    example=_relu_example,
+    praise="Three rules, and all nine cases of each.",
+)
 def check_relu_backward(answer: Answer) -> Comparisons:
     """Check ``relu_backward(x, signal, rule)``. Paper §4.
 
     It should return what the rule "gradient", "deconvnet" or "guided" makes of a signal, in
     its shape.
     """
-    for rule in _RULES:  # one after the other, as a hint belongs to one
-        compare(_relu_comparisons(answer, rule))
-    return ()
-
-
-def _relu_comparisons(answer: Answer, rule: str) -> Comparisons:
-    for x, signal in _table():
+    for rule, (x, signal) in product(_RULES, _table()):
         passes = _passes(x, signal, rule)
         mistakes: dict[str, object] = {
             f"For the rule {rule!r} this is the rule of {_NAMES[other]}: {_ASKS[rule]}.": (
@@ -90,19 +137,42 @@ def _relu_comparisons(answer: Answer, rule: str) -> Comparisons:
                 f"For the rule {rule!r} an input of exactly 0 lets the signal through: it has to "
                 "be *above* 0, `>` and not `>=`."
             ] = signal * _passes(x, signal, rule, torch.ge)
+        if rule == "guided":
+            mistakes |= {
+                "For the rule 'guided' one positive value is enough here. Both have to be, x "
+                "*and* the signal.": signal * ((x > 0) | (signal > 0)),
+                "For the rule 'guided' the product or the sum of x and the signal is asked: a "
+                "product is positive as well where both are negative. Ask each for itself.": [
+                    signal * (x * signal > 0),
+                    signal * (x + signal > 0),
+                ],
+            }
         mistakes |= {
             f"For the rule {rule!r} this is where the signal passes, 1 or 0. Multiply the signal "
-            "with it.": passes,
+            "with it.": [passes, passes * signal.sign().abs()],
             f"For the rule {rule!r} the mask is the wrong way round: the signal passes where it "
-            "asks for something positive, not elsewhere.": signal * ~passes,
+            "asks for something positive, not elsewhere.": [
+                signal * ~passes,
+                signal * _passes(-x, -signal, rule),
+            ],
             f"For the rule {rule!r} this is the input x, masked. What goes back is the *signal*; x "
-            "only decides where.": [x * passes, x.clamp(min=0)],
+            "only decides where.": [
+                x * passes,
+                x.clamp(min=0),
+                _relu_backward(signal, x, rule),
+            ],
             f"For the rule {rule!r} the signal goes back unchanged.": signal,
+            f"For the rule {rule!r} the signal is multiplied with x itself: multiply it with "
+            "where x is positive, 1 or 0.": [signal * x * passes, signal * x],
             f"For the rule {rule!r} the sign of the signal is lost: mask it, without taking a "
-            "magnitude.": signal.abs() * _passes(x, signal.abs(), rule),
+            "magnitude.": [
+                signal.abs() * _passes(x, signal.abs(), rule),
+                signal.abs() * passes,
+                -signal * passes,
+            ],
         }
         what = f"the signal by the rule {rule!r}"
-        yield Compared(what, answer(x, signal, rule), signal * passes, mistakes)
+        yield Compared(what, answer(x, signal, rule), signal * passes, mistakes, part=rule)
 
 
 def _table() -> list[tuple[Tensor, Tensor]]:
@@ -124,9 +194,20 @@ def _passes(
     return torch.stack([is_open(values, 0) for values in asked]).all(0)
 
 
+def _agreement_example() -> Example:
+    x, signal = torch.tensor([-1.0, 2.0, 3.0, 0.0]), torch.tensor([5.0, -4.0, 6.0, -7.0])
+    shown = (
+        "x = -1, 2, 3, 0 and signal = 5, -4, 6, -7. The gradient passes 0, -4, 6, 0, the DeconvNet "
+        "5, 0, 6, 0: the same in the last two places."
+    )
+    return Example((x, signal), shown, torch.tensor([False, False, True, True]))
+
+
 @task(
     "deconvnet-agreement",
     points=1,
+    minutes=10,
+    example=_agreement_example,
     praise="Six of the nine cases: both pass the signal, or both pass 0.",
 )
 def check_rules_agree(answer: Answer) -> Comparisons:
@@ -139,22 +220,34 @@ def check_rules_agree(answer: Answer) -> Comparisons:
         right = _agreement(x, signal)
         mistakes = {
             "This is where the two *differ*.": ~right,
-            "A signal of 0 is forgotten: whatever x is, both rules pass 0 there, so they agree.": (
-                (x > 0) == (signal > 0)
-            ),
+            "A signal of 0 is forgotten: whatever x is, both rules pass 0 there, so they agree.": [
+                (x > 0) == (signal > 0),
+                right & (signal != 0),
+            ],
             "They agree as well where both pass 0: the input was not positive, and the signal is "
-            "not.": [(x > 0) & (signal > 0), (x > 0) & (signal >= 0)],
-            "The signs are compared, which goes wrong at zeros. A rule only asks whether a value "
+            "not.": [(x > 0) & (signal > 0), (x > 0) & (signal >= 0), right & (signal > 0)],
+            "They agree as well where both pass the signal: where x and the signal are "
+            "positive.": [(x <= 0) & (signal <= 0), right & ((x <= 0) | (signal <= 0))],
+            "It goes wrong where x or the signal is exactly 0. A rule only asks whether a value "
             "is positive, and 0 is not.": [
                 x.sign() == signal.sign(),
                 x * signal > 0,
                 x * signal >= 0,
                 (x >= 0) == (signal >= 0),
                 (x > 0) == (signal >= 0),
+                (x >= 0) == (signal > 0),
+                ((x >= 0) == (signal > 0)) | (signal == 0),
             ],
+            "This compares other rules: the task asks for the gradient and the DeconvNet.": [
+                _relu_backward(x, signal, rule) == _relu_backward(x, signal, "guided")
+                for rule in ("gradient", "deconvnet")
+            ],
+            "x is compared with the signal. Compare what the two rules *pass on*, which is the "
+            "signal or 0.": [x == signal, x.clamp(min=0) == signal.clamp(min=0)],
             "One answer for all values: the task wants a mask, with an answer for each.": [
                 right.all(),
                 right.sum(),
+                right.double().mean(),
             ],
             "These are the values that both pass. The task wants a mask of where they are the "
             "same.": _relu_backward(x, signal, "guided"),
@@ -166,9 +259,24 @@ def _agreement(x: Tensor, signal: Tensor) -> Tensor:
     return _relu_backward(x, signal, "gradient") == _relu_backward(x, signal, "deconvnet")
 
 
+def _convolution_example() -> Example:
+    signal, kernel = torch.tensor([[[[1.0, 10.0]]]]), torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+    shown = (
+        "The signal is 1 10, the kernel has the rows 1 2 and 3 4. Laid down once at the left and "
+        "ten times one column further right, the kernels add up where they meet: 2 + 10 and "
+        "4 + 30."
+    )
+    return Example(
+        (signal, kernel), shown, torch.tensor([[[[1.0, 12.0, 20.0], [3.0, 34.0, 40.0]]]])
+    )
+
+
 @task(
     "deconvnet-convolution",
     points=2,
+    minutes=20,
+    optional=True,
+    example=_convolution_example,
     praise="The kernel, rotated by 180°, on a signal with a border of zeros.",
 )
 def check_convolution_backward(answer: Answer) -> Comparisons:
@@ -193,6 +301,7 @@ def _compared_convolution(answer: Answer, signal: Tensor, k: Tensor) -> Compared
         for kernel in (k, k.flip(2, 3), exchanged, exchanged.flip(2, 3))
     ]
     rows, columns = k.shape[2] - 1, k.shape[3] - 1
+    height, width = signal.shape[2:]
     more = rows - columns
     mistakes = {
         "The kernel lies the wrong way round. It has to be rotated by 180°: `conv2d` wants it "
@@ -209,6 +318,13 @@ def _compared_convolution(answer: Answer, signal: Tensor, k: Tensor) -> Compared
             _convolution_backward(signal, k.mT),
             _convolution_backward(signal, k.mT.flip(2, 3)),
         ],
+        "The kernel is rotated by 90°: it takes 180°, `torch.rot90(kernel, 2, (2, 3))`.": [
+            _convolution_backward(signal, torch.rot90(k, turns, (2, 3))) for turns in (1, 3)
+        ],
+        "Channels of the kernel are reversed: flip only its rows and columns, the axes 2 and 3.": [
+            _convolution_backward(signal, k.flip(axes))
+            for axes in ((0, 1), (0, 1, 2, 3), (0,), (1,), (0, 2, 3), (1, 2, 3))
+        ],
         "Input and output channels are exchanged: the kernel is (out, in, rows, columns), and the "
         "signal comes from `out`.": back_exchanged,
         "The border is missing: `conv2d` makes a picture smaller, and the way back has to make it "
@@ -216,16 +332,39 @@ def _compared_convolution(answer: Answer, signal: Tensor, k: Tensor) -> Compared
             _cropped(full, rows, columns) for full in fulls
         ],
         "The border is too small: with it the result has the signal's size. It has to be as large "
-        "as the convolution's input, so the border has one row or column less than the kernel.": [
-            _cropped(full, rows // 2, columns // 2) for full in (back, back_flipped)
+        "as the convolution's input, so the border has one row or column less than the kernel, on "
+        "all four sides. (`padding` of `conv_transpose2d` cuts such a border off.)": [
+            *(_cropped(full, rows // 2, columns // 2) for full in (back, back_flipped)),
+            back[:, :, :height, :width],
+            back[:, :, rows:, columns:],
+        ],
+        "The border is too wide: it has one row or column less than the kernel.": [
+            F.pad(full, (1, 1, 1, 1)) for full in (back, back_flipped)
+        ],
+        "The border is not of zeros: beyond the signal there is none.": [
+            _of_border(F.pad(signal, (columns, columns, rows, rows), mode=mode), k)
+            for mode in ("replicate", "reflect", "circular")
+            if rows < height and columns < width
         ],
         "The border's rows and columns are swapped: `F.pad` takes (left, right, top, bottom), the "
         "columns first.": F.pad(back, [more, more, -more, -more]),
+        "Where kernels overlap, the last one replaces the others: they add up, `+=`.": (
+            _convolution_backward(signal, k, adds=False)
+        ),
+        "All images have the signal of the first one, or of all of them together.": [
+            back[:1].expand_as(back),
+            back.sum(0, keepdim=True).expand_as(back),
+        ],
+        "The sign of the signal is lost, or the other one.": [
+            back.abs(),
+            back.clamp(min=0),
+            -back,
+        ],
     }
     return Compared("the signal", answer(signal, k), back, mistakes)
 
 
-def _convolution_backward(signal: Tensor, kernel: Tensor) -> Tensor:
+def _convolution_backward(signal: Tensor, kernel: Tensor, *, adds: bool = True) -> Tensor:
     """Lay the kernel down at each place, as often as the signal says: the slow way."""
     height, width = kernel.shape[2:]
     rows, columns = signal.shape[2:]
@@ -233,8 +372,15 @@ def _convolution_backward(signal: Tensor, kernel: Tensor) -> Tensor:
     total = signal.new_zeros(len(signal), kernel.shape[1], *size)
     for i, j in product(range(rows), range(columns)):
         laid = (signal[:, :, i, j] @ kernel.flatten(1)).view(-1, *kernel.shape[1:])
-        total[:, :, i : i + height, j : j + width] += laid
+        place = total[:, :, i : i + height, j : j + width]
+        place.copy_(laid + adds * place)
     return total
+
+
+def _of_border(bordered: Tensor, kernel: Tensor) -> Tensor:
+    """Return what comes out if the border is not of zeros."""
+    rows, columns = kernel.shape[2] - 1, kernel.shape[3] - 1
+    return _cropped(_convolution_backward(bordered, kernel), rows, columns)
 
 
 def _cropped(full: Tensor, rows: int, columns: int) -> Tensor:
@@ -242,9 +388,24 @@ def _cropped(full: Tensor, rows: int, columns: int) -> Tensor:
     return full[:, :, rows : full.shape[2] - rows, columns : full.shape[3] - columns]
 
 
+def _pooling_example() -> Example:
+    signal = torch.tensor([[[[5.0, 7.0, 1.0]]]])
+    switches = torch.tensor([[[[4, 1, 4]]]])
+    shown = (
+        "size = (2, 3), signal = 5 7 1 and switches = 4 1 4: place 4 is row 1, column 1, as "
+        "4 = 1 * 3 + 1, and place 1 is row 0, column 1. 5 and 1 meet at place 4."
+    )
+    return Example(
+        (signal, switches, (2, 3)), shown, torch.tensor([[[[0.0, 7.0, 0.0], [0.0, 6.0, 0.0]]]])
+    )
+
+
 @task(
     "deconvnet-pooling",
     points=2,
+    minutes=20,
+    optional=True,
+    example=_pooling_example,
     praise="Each signal at its switch, added where several meet, as the gradient does.",
 )
 def check_unpool(answer: Answer) -> Comparisons:
@@ -271,10 +432,20 @@ def _compared_pooling(
         corners[:, :, i * rows, j * columns] = signal[:, :, i, j]
     mistakes = {
         "Where windows overlap and one pixel is the switch of several, the last signal replaces "
-        "the others. The gradient adds them: `scatter_add_`, or `+=` one at a time.": [
-            _unpool(signal, switches, size, lambda old, new: new),
-            _unpool(signal, switches, size, lambda old, new: old or new),
-            _unpool(signal, switches, size, lambda old, new: max(old, new, key=abs)),
+        "the others, as with `F.max_unpool2d`. The gradient adds them: `scatter_add_`, or `+=` one "
+        "at a time.": [
+            _unpool(signal, switches, size, lambda met: met[-1]),
+            _unpool(signal, switches, size, lambda met: met[0]),
+        ],
+        "Where windows overlap and one pixel is the switch of several, one of their signals or "
+        "their mean is kept. The gradient adds them.": [
+            _unpool(signal, switches, size, join)
+            for join in (np.mean, max, min, np.prod, lambda met: max(met, key=abs))
+        ],
+        "All signals lie in the first picture. Switches count within the picture of one channel of "
+        "one image: each has its own.": _in_first_picture(right),
+        "Only the first image or the first channel has its signal.": [
+            _only(right, images, channels) for images, channels in ((1, 3), (2, 1), (1, 1))
         ],
         "Rows and columns are swapped: a switch counts along the rows, so it is row × width + "
         "column.": [right.mT, right.mT.reshape(right.shape)],
@@ -288,7 +459,17 @@ def _compared_pooling(
         ],
         "The signal lies in the upper left corner of each window. It belongs to the switch, where "
         "the largest value was.": corners,
-        "There is 1 at the switches in place of the signal.": right != 0,
+        "There is 1 at the switches, or the number of signals, in place of the signal.": [
+            right != 0,
+            _unpool(torch.ones_like(signal), switches, size),
+        ],
+        "The sign of a signal is lost: it goes back as it is.": [
+            _unpool(signal.abs(), switches, size),
+            _unpool(signal.clamp(min=0), switches, size),
+        ],
+        "The switches themselves lie there: they say where the signal goes.": (
+            _unpool(switches.double(), switches, size)
+        ),
     }
     return Compared("the signal", answer(signal, switches, size), right, mistakes)
 
@@ -307,23 +488,52 @@ def _unpool(
     signal: Tensor,
     switches: Tensor,
     size: tuple[int, int],
-    join: Callable[[float, float], float] = lambda old, new: old + new,
+    join: Callable[[list[float]], float] = sum,
 ) -> Tensor:
-    """Return the signal at its places, joined with what lies there: the slow way."""
-    laid, values, places = np.zeros((*signal.shape[:2], *size)), signal.numpy(), switches.numpy()
-    for image, channel, i, j in product(*map(range, signal.shape)):
-        where = (image, channel, *divmod(places[image, channel, i, j], size[1]))
-        laid[where] = join(laid[where], values[image, channel, i, j])
-    return torch.from_numpy(laid)
+    """Return the signal at its places, joined where several meet: the slow way."""
+    met: dict[tuple, list[float]] = {}
+    for where in product(*map(range, signal.shape)):
+        place = (*where[:2], *divmod(switches[where].item(), size[1]))
+        met.setdefault(place, []).append(signal[where].item())
+    laid = signal.new_zeros(*signal.shape[:2], *size)
+    for place, signals in met.items():
+        laid[place] = join(signals)
+    return laid
+
+
+def _in_first_picture(right: Tensor) -> Tensor:
+    first = torch.zeros_like(right)
+    first[0, 0] = right.sum((0, 1))
+    return first
+
+
+def _only(right: Tensor, images: int, channels: int) -> Tensor:
+    kept = torch.zeros_like(right)
+    kept[:images, :channels] = right[:images, :channels]
+    return kept
 
 
 def _spread(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(signal, size, mode="nearest")
 
 
+def _network_example() -> Example:
+    layers = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU()).requires_grad_(False)
+    layers[0].weight.fill_(2)
+    images, signal = torch.tensor([[[[1.0, -2.0, 3.0]]]]), torch.tensor([[[[4.0, 5.0, -6.0]]]])
+    shown = (
+        "A convolution that doubles, then a ReLU; the image is 1 -2 3, the signal 4 5 -6, the rule "
+        "'guided'. The ReLU's input was 2 -4 6, so it passes 4 0 0. The convolution doubles that."
+    )
+    given = (layers, images, signal, "guided")
+    return Example(given, shown, torch.tensor([[[[8.0, 0.0, 0.0]]]]))
+
+
 @task(
     "deconvnet-network",
     points=3,
+    minutes=30,
+    example=_network_example,
     praise="The same layers in the reverse order, and three rules for the ReLUs among them.",
 )
 def check_carry_back(answer: Answer) -> Comparisons:
@@ -332,53 +542,89 @@ def check_carry_back(answer: Answer) -> Comparisons:
     It should return the signal at the images, from one at the output of layers
     (nn.Sequential).
     """
-    layers, images = _small_layers(), drawn_image(2, 1, 8, 9, seed=12)
-    starts = [(layers, drawn(2, 5, seed=13)), (layers[:2], drawn(2, 3, 6, 7, seed=14))]
-    for (part, signal), rule in product(starts, _RULES):
-        given = (part, images, signal)
-        right = _carry_back(*given, rule)
-        by_rules = [_carry_back(*given, other) for other in _RULES]
-        mistakes = {
-            "The ReLUs follow the gradient whatever `rule` says: hand it on to "
-            "`relu_backward`.": by_rules[0],
-            "The ReLUs follow the rule of another method than `rule` says.": by_rules,
-            "The signal passes the ReLUs unchanged: they are layers of the way back, "
-            "too.": _carry_back(*given, rule, relu=lambda x, signal, rule: signal),
-            "Input and signal are exchanged at the ReLUs: `relu_backward(x, signal, rule)` wants "
-            "the ReLU's input first.": _carry_back(
-                *given, rule, relu=lambda x, signal, rule: _relu_backward(signal, x, rule)
-            ),
-            "It starts from ones. The signal that the way back starts from is given: `signal`.": (
-                _carry_back(part, images, torch.ones_like(signal), rule)
-            ),
-            "It starts from what the layers put out. The signal that the way back starts from is "
-            "given: `signal`.": _carry_back(part, images, part(images).detach(), rule),
-            "The kernels lie the wrong way round: a convolution goes back by "
-            "`convolution_backward`.": _carry_back(
-                *given,
-                rule,
-                convolution=lambda signal, k: _convolution_backward(signal, k.flip(2, 3)),
-            ),
-            "A max-pooling sends the signal to all pixels of a window: it goes back by `unpool`, "
-            "to the switches.": _carry_back(*given, rule, pooling=_spread),
-            "The magnitude is taken at the end: the signal has a sign.": right.abs(),
-            "The result is multiplied with the images. The task wants the signal alone.": (
-                images * right
-            ),
-        }
-        yield Compared("the signal at the images", answer(*given, rule), right, mistakes)
+    images = drawn_image(2, 1, 8, 11, seed=12)
+    layers = _small_layers(nn.MaxPool2d(2), images)
+    starts = [(layers, drawn(2, 5, seed=13)), (layers[:2], drawn(2, 3, 6, 9, seed=14))]
+    # first where nothing fails for a stride, so that other mistakes can be named
+    compare(
+        _compared_way(answer, part, images, signal, rule)
+        for (part, signal), rule in product(starts, _RULES)
+    )
+    images, signal = drawn_image(2, 1, 12, 15, seed=15), drawn(2, 5, seed=16)
+    layers = _small_layers(nn.MaxPool2d(3, stride=4), images)
+    try:
+        compare([_compared_way(answer, layers, images, signal, "guided")])
+    except Hint as hint:
+        raise Hint(
+            "It works with a pooling whose windows lie side by side, and fails with `MaxPool2d(3, "
+            f"stride=4)`: hand `layer.kernel_size` *and* `layer.stride` on. {hint}"
+        ) from None
+    kept = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(layer, hooks) for layer in answer.given[0].modules() for hooks in kept):
+        raise Hint(
+            "It leaves hooks on the layers, which act in every later call: keep what "
+            "`register_..._hook` returns, and call its `.remove()` in the end."
+        )
+    answer.repeat(_carry_back(layers, images, signal, "guided"))
+    return ()
 
 
-def _small_layers() -> nn.Sequential:
-    layers = nn.Sequential(
-        nn.Conv2d(1, 3, kernel_size=3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(3, 4, kernel_size=2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(16, 5),
-    ).double()
+def _compared_way(
+    answer: Answer, layers: nn.Sequential, images: Tensor, signal: Tensor, rule: str
+) -> Compared:
+    given = (layers, images, signal)
+    right = _carry_back(*given, rule)
+    by_rules = [_carry_back(*given, other) for other in _RULES]
+    best = nn.functional.one_hot(layers(images).flatten(1).argmax(1), signal[0].numel())
+    mistakes = {
+        "The ReLUs follow the gradient whatever `rule` says: hand it on to "
+        "`relu_backward`.": by_rules[0],
+        "The ReLUs follow the rule of another method than `rule` says.": by_rules,
+        "The signal passes the ReLUs unchanged: they are layers of the way back, "
+        "too.": _carry_back(*given, rule, relu=lambda x, signal, rule: signal),
+        "Input and signal are exchanged at the ReLUs: `relu_backward(x, signal, rule)` wants "
+        "the ReLU's input first.": _carry_back(
+            *given, rule, relu=lambda x, signal, rule: _relu_backward(signal, x, rule)
+        ),
+        "It starts from ones. The signal that the way back starts from is given: `signal`.": (
+            _carry_back(layers, images, torch.ones_like(signal), rule)
+        ),
+        "It starts from what the layers put out, or from their best class. The signal that the "
+        "way back starts from is given: `signal`.": [
+            _carry_back(layers, images, start.to(signal).view_as(signal), rule)
+            for start in (layers(images), best)
+        ],
+        "The kernels lie the wrong way round: a convolution goes back by `convolution_backward` "
+        "or `F.conv_transpose2d`.": _carry_back(
+            *given,
+            rule,
+            convolution=lambda signal, k: _convolution_backward(signal, k.flip(2, 3)),
+        ),
+        "A max-pooling sends the signal to all pixels of a window: it goes back to the switches, "
+        "by `unpool` or `F.max_unpool2d`.": _carry_back(*given, rule, pooling=_spread),
+        "The magnitude is taken at the end, or negative values are cut: the signal has a sign, "
+        "and no rule acts on the images themselves.": [
+            right.abs(),
+            right.clamp(min=0),
+            _relu_backward(images, right, rule),
+        ],
+        "The result is multiplied with the images. The task wants the signal alone.": (
+            images * right
+        ),
+        "All images go back through the masks and switches of the first one, or with its "
+        "signal.": [
+            _carry_back(layers, images[:1].expand_as(images), signal, rule),
+            _carry_back(layers, images, signal[:1].expand_as(signal), rule),
+        ],
+    }
+    return Compared("the signal at the images", answer(*given, rule), right, mistakes)
+
+
+def _small_layers(pooling: nn.MaxPool2d, images: Tensor) -> nn.Sequential:
+    """Return layers of each kind, frozen, from images of this size to five values."""
+    parts = [nn.Conv2d(1, 3, 3), nn.ReLU(), pooling, nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten()]
+    count = nn.Sequential(*parts)(images.float()).shape[1]
+    layers = nn.Sequential(*parts, nn.Linear(count, 5)).double().requires_grad_(False)
     fill(layers, 0.5, seed=20)
     return layers
 
@@ -395,20 +641,19 @@ def _carry_back(
 ) -> Tensor:
     """Return the signal at the images, each kind of layer carried back as given."""
     passed, x = [], images
-    with torch.no_grad():
-        for layer in layers:
-            passed.append((layer, x))
-            x = layer(x)
+    for layer in layers:
+        passed.append((layer, x))
+        x = layer(x)
     for layer, x in reversed(passed):
         if isinstance(layer, nn.ReLU):
             signal = relu(x, signal, rule)
         elif isinstance(layer, nn.Conv2d):
-            signal = convolution(signal, layer.weight.detach())
+            signal = convolution(signal, layer.weight)
         elif isinstance(layer, nn.MaxPool2d):
             _, switches = F.max_pool2d(x, layer.kernel_size, layer.stride, return_indices=True)
             signal = pooling(signal, switches, tuple(x.shape[2:]))
         elif isinstance(layer, nn.Linear):
-            signal = signal @ layer.weight.detach()
+            signal = signal @ layer.weight
         else:
             signal = signal.view_as(x)
     return signal
