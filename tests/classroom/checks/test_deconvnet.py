@@ -102,6 +102,7 @@ def carry_back(
     relu=relu_by_masks,
     convolution=conv_by_transpose,
     pooling=unpool_by_scatter,
+    **windows,
 ):
     inputs = [images]
     for layer in layers:
@@ -114,15 +115,35 @@ def carry_back(
         elif isinstance(layer, nn.ReLU):
             signal = relu(x, signal, rule)
         elif isinstance(layer, nn.MaxPool2d):
-            switches = layer_switches(layer, x)
+            switches = layer_switches(layer, x, **windows)
             signal = pooling(signal, switches, x.shape[2:])
         else:
             signal = convolution(signal, layer.weight)
     return signal
 
 
-def layer_switches(layer, x):
-    return F.max_pool2d(x, layer.kernel_size, layer.stride, return_indices=True)[1]
+def layer_switches(layer, x, **windows):
+    given = {"kernel_size": layer.kernel_size, "stride": layer.stride} | windows
+    return F.max_pool2d(x, **given, return_indices=True)[1]
+
+
+def carry_back_by_unpooling(layers, images, signal, rule):
+    """The functions of PyTorch, with the layers' weights as arrays."""
+
+    def linear(signal, weight):
+        return torch.from_numpy(signal.numpy() @ weight.numpy())
+
+    for i in range(len(layers) - 1, -1, -1):
+        layer, x = layers[i], layers[:i](images)
+        if isinstance(layer, nn.MaxPool2d):
+            windows = layer.kernel_size, layer.stride
+            switches = layer_switches(layer, x)
+            signal = F.max_unpool2d(signal, switches, *windows, output_size=x.shape)
+        elif isinstance(layer, nn.Linear):
+            signal = linear(signal, layer.weight)
+        else:
+            signal = carry_back(nn.Sequential(layer), x, signal, rule)
+    return signal
 
 
 def carry_back_by_hooks(layers, images, signal, rule):
@@ -169,7 +190,12 @@ RIGHT = {
     checks.check_rules_agree: [agree_by_rules, agree_by_cases],
     checks.check_convolution_backward: [conv_by_transpose, conv_by_flipping, conv_by_autograd],
     checks.check_unpool: [unpool_by_scatter, unpool_by_one_hot, unpool_by_loop],
-    checks.check_carry_back: [carry_back, carry_back_by_hooks, carry_back_recursively],
+    checks.check_carry_back: [
+        carry_back,
+        carry_back_by_hooks,
+        carry_back_recursively,
+        carry_back_by_unpooling,
+    ],
 }
 
 
@@ -195,6 +221,11 @@ def with_zero(x, signal, rule):
     return relu_by_masks(x + (x == 0), signal + 1e-9 * (signal == 0), rule)
 
 
+def masked_by(condition):
+    """The right ReLU, but for another mask of guided back-propagation."""
+    return wrong_for("guided", lambda x, s, rule: s * condition(x, s))
+
+
 RELU = [
     (always("gradient"), "For the rule 'deconvnet' this is the rule of the gradient"),
     (always("deconvnet"), "For the rule 'gradient' this is the rule of the DeconvNet"),
@@ -210,7 +241,19 @@ RELU = [
     (lambda x, s, rule: F.relu(x), "For the rule 'gradient' this is the input x, masked"),
     (wrong_for("deconvnet", lambda x, s, rule: s), "For the rule 'deconvnet' the signal goes back"),
     (lambda x, s, rule: s.abs() * (x > 0), "For the rule 'gradient' the sign of the signal is"),
+    (masked_by(lambda x, s: (x > 0) | (s > 0)), "one positive value is enough"),
+    (masked_by(lambda x, s: x * s > 0), "the product or the sum"),
+    (masked_by(lambda x, s: x + s > 0), "the product or the sum"),
+    (lambda x, s, rule: s * F.relu(x), "is multiplied with x itself"),
+    (lambda x, s, rule: relu_by_masks(s, x, rule), "For the rule 'gradient' this is the input x"),
 ]
+
+
+def images_at(axis):
+    """Activations that are kept at one place along an axis."""
+    return lambda a, c: keep_filter(a.transpose(1, axis), c).transpose(1, axis)
+
+
 FILTERS = [
     (lambda a, c: a - keep_filter(a, c), "the other way round"),
     (lambda a, c: a[c], "One *image*"),
@@ -222,13 +265,24 @@ FILTERS = [
         lambda a, c: keep_filter(a * (a == a.flatten(2).amax(2)[..., None, None]), c),
         "Only the filter's largest",
     ),
+    (images_at(2), "One row or column"),
+    (images_at(3), "One row or column"),
+    (lambda a, c: keep_filter(a, c) * (torch.arange(3) < 1)[:, None, None, None], "first image"),
+    (lambda a, c: keep_filter(a, c - 1), "a filter's neighbor"),
+    (lambda a, c: keep_filter(a, c).relu(), "Negative activations"),
+    (lambda a, c: keep_filter(a, 0), "whatever `channel` says"),
 ]
 AGREEMENT = [
     (lambda x, s: s * (x > 0) != F.relu(s), "where the two *differ*"),
     (lambda x, s: ~((x > 0) ^ (s > 0)), "A signal of 0 is forgotten"),
     (lambda x, s: (x > 0) & (s > 0), "where both pass 0"),
-    (lambda x, s: torch.sign(x) == torch.sign(s), "goes wrong at zeros"),
-    (lambda x, s: x * s >= 0, "goes wrong at zeros"),
+    (lambda x, s: torch.sign(x) == torch.sign(s), "is exactly 0"),
+    (lambda x, s: x * s >= 0, "is exactly 0"),
+    (lambda x, s: (x >= 0) == (s > 0), "is exactly 0"),
+    (lambda x, s: (x <= 0) & (s <= 0), "where both pass the signal"),
+    (lambda x, s: relu_by_masks(x, s, "guided") == F.relu(s), "compares other rules"),
+    (lambda x, s: F.relu(x) == F.relu(s), "compared with the signal"),
+    (lambda x, s: (s * (x > 0) == F.relu(s)).float().mean(), "One answer for all"),
     (lambda x, s: torch.equal(s * (x > 0), F.relu(s)), "One answer for all"),
     (lambda x, s: s * (x > 0) * (s > 0), "the values that both pass"),
 ]
@@ -238,6 +292,16 @@ def bordered(signal, kernel, rows=None, columns=None):
     rows = kernel.shape[2] - 1 if rows is None else rows
     columns = kernel.shape[3] - 1 if columns is None else columns
     return F.pad(signal, (columns, columns, rows, rows))
+
+
+def conv_replacing(signal, kernel):
+    sizes = (s + k - 1 for s, k in zip(signal.shape[2:], kernel.shape[2:], strict=True))
+    back = torch.zeros(len(signal), kernel.shape[1], *sizes)
+    for i in range(signal.shape[2]):
+        for j in range(signal.shape[3]):
+            laid = torch.einsum("no,oirc->nirc", signal[:, :, i, j], kernel)
+            back[:, :, i : i + kernel.shape[2], j : j + kernel.shape[3]] = laid
+    return back
 
 
 CONVOLUTION = [
@@ -259,6 +323,29 @@ CONVOLUTION = [
         ),
         "The border's rows and columns",
     ),
+    (lambda s, k: conv_by_transpose(s, torch.rot90(k, 1, (2, 3))), "rotated by 90°"),
+    (lambda s, k: conv_by_flipping(s, k.flip(0, 1)), "Channels of the kernel are reversed"),
+    (lambda s, k: F.conv_transpose2d(s, k, padding=1), "The border is too small"),
+    (
+        lambda s, k: F.conv2d(
+            F.pad(s, (k.shape[3] - 1, 0, k.shape[2] - 1, 0)), k.flip(2, 3).transpose(0, 1)
+        ),
+        "The border is too small",
+    ),
+    (
+        lambda s, k: F.conv2d(bordered(s, k, *k.shape[2:]), k.flip(2, 3).transpose(0, 1)),
+        "The border is too wide",
+    ),
+    (
+        lambda s, k: F.conv2d(
+            F.pad(s, (k.shape[3] - 1,) * 2 + (k.shape[2] - 1,) * 2, mode="replicate"),
+            k.flip(2, 3).transpose(0, 1),
+        ),
+        "not of zeros",
+    ),
+    (conv_replacing, "the last one replaces"),
+    (lambda s, k: conv_by_transpose(s[:1], k).expand(len(s), -1, -1, -1), "the first one"),
+    (lambda s, k: conv_by_transpose(s, k).abs(), "The sign of the signal"),
 ]
 
 
@@ -266,6 +353,18 @@ def unpool_overwriting(signal, switches, size):
     flat = signal.new_zeros(*signal.shape[:2], size[0] * size[1])
     flat.scatter_(2, switches.flatten(2), signal.flatten(2))
     return flat.unflatten(2, tuple(size))
+
+
+def unpool_of_means(signal, switches, size):
+    flat = signal.new_zeros(*signal.shape[:2], size[0] * size[1])
+    places, values = switches.flatten(2), signal.flatten(2)
+    return flat.scatter_reduce(2, places, values, "mean", include_self=False).unflatten(2, size)
+
+
+def unpool_in_first_picture(signal, switches, size):
+    flat = torch.zeros(signal.shape[0] * signal.shape[1] * size[0] * size[1])
+    flat.scatter_add_(0, switches.flatten(), signal.flatten())
+    return flat.view(*signal.shape[:2], *size)
 
 
 def unpool_transposed(signal, switches, size):
@@ -297,11 +396,28 @@ POOLING = [
         lambda s, w, size: (unpool_by_scatter(s.abs(), w, size) > 0).float(),
         "1 at the switches",
     ),
+    (unpool_of_means, "their mean is kept"),
+    (unpool_in_first_picture, "in the first picture"),
+    (
+        lambda s, w, size: unpool_by_scatter(
+            s * (torch.arange(2) < 1)[:, None, None, None], w, size
+        ),
+        "Only the first image",
+    ),
+    (lambda s, w, size: unpool_by_scatter(s.abs(), w, size), "The sign of a signal"),
+    (lambda s, w, size: unpool_by_scatter(w.float(), w, size), "The switches themselves"),
+    (lambda s, w, size: F.max_unpool2d(s, w, 2, output_size=size), "`F.max_unpool2d`"),
 ]
 
 
 def with_relu(relu):
     return lambda *given: carry_back(*given, relu=relu)
+
+
+def carry_back_with_hooks_left(layers, images, signal, rule):
+    if rule == "guided":
+        layers[0].register_forward_hook(lambda *_: None)
+    return carry_back(layers, images, signal, rule)
 
 
 WAYS = [
@@ -325,6 +441,11 @@ WAYS = [
     ),
     (lambda *given: carry_back(*given).abs(), "The magnitude is taken"),
     (lambda n, i, s, rule: i * carry_back(n, i, s, rule), "multiplied with the images"),
+    (lambda *given: carry_back(*given).relu(), "negative values are cut"),
+    (lambda n, i, s, rule: carry_back(n, i[:1].expand_as(i).clone(), s, rule), "of the first one"),
+    (lambda *given: carry_back(*given, stride=None), "`layer.stride` on"),
+    (lambda *given: carry_back(*given, kernel_size=2), "`layer.kernel_size` *and*"),
+    (carry_back_with_hooks_left, "It leaves hooks"),
 ]
 WRONG = {
     checks.check_filter_signal: FILTERS,
@@ -353,11 +474,18 @@ def test_the_slow_ways_are_what_automatic_differentiation_gives():
     back = checks._unpool(pooled_signal, switches, size)
     assert torch.equal(back, unpool_by_scatter(pooled_signal, switches, size))
 
-    layers, images = checks._small_layers(), checks.drawn_image(2, 1, 8, 9, seed=5)
+    images = checks.drawn_image(2, 1, 8, 9, seed=5)
+    layers = checks._small_layers(nn.MaxPool2d(2), images)
     one_hot = F.one_hot(torch.tensor([4, 1]), 5).double()
     for rule in deconvnet.RULES:
         expected = deconvnet.pseudo_gradient(layers, images, [4, 1], rule=rule)
         assert torch.allclose(checks._carry_back(layers, images, one_hot, rule), expected)
+
+
+def test_each_rule_earns_a_point():
+    assert checks.check_relu_backward(always("gradient")).points == 1
+    assert checks.check_relu_backward(wrong_for("guided", always("gradient"))).points == 2
+    assert checks.check_relu_backward(relu_by_masks).points == 3
 
 
 def test_the_rules_agree_in_six_of_the_nine_cases():

@@ -85,16 +85,24 @@ def iou_by_formula(box, other):
     return width * height / (both - width * height)
 
 
-def iou_by_masks(box, other):
-    masks = torch.zeros(2, 20, 20, dtype=torch.bool)
-    for mask, (x0, y0, x1, y1) in zip(masks, (box, other), strict=True):
-        mask[y0:y1, x0:x1] = True
-    return (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
+def iou_by_tensors(box, other):
+    box, other = torch.tensor(box, dtype=torch.float32), torch.tensor(other, dtype=torch.float32)
+    sides = torch.minimum(box[2:], other[2:]) - torch.maximum(box[:2], other[:2])
+    shared = sides.clamp(min=0).prod()
+    areas = [(b[2:] - b[:2]).prod() for b in (box, other)]
+    return shared / (sum(areas) - shared)
+
+
+def iou_by_cases(box, other):
+    if box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]:
+        return 0
+    return np.array([iou_by_formula(box, other)])
 
 
 def iou_by_pixels(box, other):
     first, second = (
-        {(x, y) for x in range(b[0], b[2]) for y in range(b[1], b[3])} for b in (box, other)
+        {(x, y) for x in range(b[0], b[2]) for y in range(b[1], b[3])}
+        for b in ([int(edge) for edge in box], [int(edge) for edge in other])
     )
     return len(first & second) / len(first | second)
 
@@ -110,18 +118,24 @@ def grabcut(
     counted=(cv2.GC_FGD, cv2.GC_PR_FGD),
     factor=255,
     rounds=5,
+    used=(True, True),
+    start=cv2.GC_INIT_WITH_MASK,
 ):
     pixels = (photo.permute(1, 2, 0).numpy() * factor).astype(np.uint8)
     labels = np.full(object_seeds.shape, undecided, np.uint8)
-    labels[object_seeds], labels[background_seeds] = object_label, background_label
+    if used[0]:
+        labels[object_seeds] = object_label
+    if used[1]:
+        labels[background_seeds] = background_label
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(pixels.copy(), labels, None, *models, rounds, cv2.GC_INIT_WITH_MASK)
+    inner = (1, 1, labels.shape[1] - 2, labels.shape[0] - 2)
+    cv2.grabCut(pixels.copy(), labels, inner, *models, rounds, start)
     return torch.from_numpy(np.isin(labels, counted) if counted else labels)
 
 
 def grabcut_in_another_way(photo, object_seeds, background_seeds):
     pixels = np.moveaxis((photo * 255).round().byte().numpy(), 0, -1)
-    labels = np.where(object_seeds, 1, np.where(background_seeds, 0, 3)).astype("uint8")
+    labels = np.where(object_seeds, 1, np.where(background_seeds, 0, 2)).astype("uint8")
     cv2.grabCut(pixels[..., ::-1].copy(), labels, None, np.zeros(65)[None], np.zeros(65)[None], 3)
     return torch.from_numpy(labels % 2 == 1)
 
@@ -139,9 +153,31 @@ RIGHT = {
         component_by_filling,
     ],
     checks.check_bounding_box: [box_by_any, box_by_opencv, box_by_loop],
-    checks.check_iou: [iou_by_formula, iou_by_masks, iou_by_pixels],
+    checks.check_iou: [iou_by_formula, iou_by_tensors, iou_by_cases],
     checks.check_grabcut_mask: [grabcut, grabcut_in_another_way],
 }
+
+
+def filled(mask):
+    return torch.from_numpy(ndimage.binary_fill_holes(mask))
+
+
+def of_largest_outline(mask, *, with_holes):
+    pixels = mask.numpy().astype(np.uint8)
+    outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    drawn = np.zeros_like(pixels)
+    cv2.drawContours(drawn, [max(outlines, key=cv2.contourArea)], -1, 1, -1)
+    return torch.from_numpy(drawn > 0) & (mask | with_holes)
+
+
+def by_box(change):
+    """An answer from the right box and the mask."""
+    return lambda mask: change(mask, *box_by_opencv(mask))
+
+
+def box_in_reading_order(mask):
+    places = mask.nonzero().tolist()
+    return places[0][1], places[0][0], places[-1][1] + 1, places[-1][0] + 1
 
 
 def box_as(change):
@@ -158,6 +194,31 @@ def lengths(box, other, extra=0):
 def iou_unclipped(box, other):
     width, height, a, b = lengths(box, other)
     return width * height / (a + b - width * height)
+
+
+def iou_clipped_once(box, other):
+    width, height, a, b = lengths(box, other)
+    shared = max(width, 0) * height
+    return shared / (a + b - shared)
+
+
+def iou_of_sizes(box, other):
+    return iou_by_formula(*((*b[:2], b[0] + b[2], b[1] + b[3]) for b in (box, other)))
+
+
+def iou_of_exchanged(box, other):
+    width = max(box[2], other[2]) - min(box[0], other[0])
+    height = max(box[3], other[3]) - min(box[1], other[1])
+    a, b = lengths(box, other)[2:]
+    return width * height / (a + b - width * height) if width * height != a + b else float("inf")
+
+
+def of_iou(change):
+    return lambda box, other: change(iou_by_formula(box, other))
+
+
+def iou_of_cut(cut):
+    return lambda box, other: iou_by_formula(*([cut(edge) for edge in b] for b in (box, other)))
 
 
 def iou_of_closed(box, other):
@@ -215,6 +276,15 @@ def without_corners(mask):
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax()
 
 
+def two_largest(mask):
+    first = component_by_filling(mask)
+    return first | component_by_filling(mask & ~first)
+
+
+def boxed(mask):
+    return mask.any(1, keepdim=True) & mask.any(0)
+
+
 SEEDS = [
     (lambda s: seeds_of(s)[::-1], "exchanged: the task wants the object's"),
     (lambda s: (s > s.quantile(0.95), s < s.quantile(0.3)), "many zeros"),
@@ -225,7 +295,7 @@ SEEDS = [
     (lambda s: (s > s.quantile(0.05), s < s.quantile(0.3)), "object's seeds lie on the wrong side"),
     (lambda s: (s > s.quantile(0.95), s > s.quantile(0.3)), "background's seeds lie on the wrong"),
     (lambda s: (s > s.quantile(0.95), s < s.quantile(0.7)), "background's seeds lie on the wrong"),
-    (lambda s: (s > s.quantile(0.3), s <= s.quantile(0.95)), "The two quantiles are exchanged"),
+    (lambda s: (s > s.quantile(0.3), s <= s.quantile(0.95)), "object's seeds lie on the wrong"),
     (lambda s: (s > 0.95 * s.max(), s <= 0.3 * s.max()), "shares of the largest value"),
     (
         lambda s: (s > np.percentile(s, 0.95), s <= np.percentile(s, 0.3)),
@@ -239,8 +309,15 @@ SEEDS = [
         "Each row or column",
     ),
     (lambda s: [s * seeds for seeds in seeds_of(s)], "values of the map"),
-    (lambda s: s > s.quantile(0.95), "Expected two masks of the map's shape"),
+    (lambda s: s > s.quantile(0.95), "Expected two masks, `object_seeds, background_seeds`"),
     (lambda s: 3, "got int"),
+    (lambda s: (s >= s.quantile(0.95), s <= s.quantile(0.3)), "pixels that equal it"),
+    (lambda s: (s > s.quantile(0.95), s <= s.quantile(0.95)), "no seed of the object"),
+    (lambda s: (s > 0.95, s <= 0.3), "compared with 0.95 and 0.30"),
+    (lambda s: (s > s[s > 0].quantile(0.95), s <= s[s > 0].quantile(0.3)), "that are 0"),
+    (lambda s: (s.quantile(0.95), s.quantile(0.3)), "two numbers"),
+    (lambda s: [seed.nonzero() for seed in seeds_of(s)], "of the map's shape, (8, 7)"),
+    (lambda s: [seed.float() for seed in seeds_of(s)], "`torch.bool`"),
 ]
 COMPONENTS = [
     (without_corners, "Diagonal neighbors"),
@@ -251,7 +328,15 @@ COMPONENTS = [
     (by_label(lambda sizes: 1), "the first or the last component"),
     (by_label(lambda sizes: len(sizes) - 1), "the first or the last component"),
     (of_largest_box, "the largest box"),
-    (labels_of, "numbers of the components"),
+    (lambda mask: torch.from_numpy(labels_of(mask)), "numbers of the components"),
+    (lambda mask: filled(component_by_filling(mask)), "A hole is filled"),
+    (lambda mask: component_by_filling(filled(mask)), "A hole is filled"),
+    (lambda mask: component_by_filling(filled(mask)) & mask, "counts as a part"),
+    (lambda mask: of_largest_outline(mask, with_holes=True), "*outline* encloses"),
+    (lambda mask: of_largest_outline(mask, with_holes=False), "*outline* encloses"),
+    (two_largest, "the two largest"),
+    (lambda mask: boxed(component_by_filling(mask)), "All of the component's box"),
+    (by_label(lambda sizes: sizes[1:].max()), "compared with a size"),
 ]
 BOXES = [
     (box_as(lambda x0, y0, x1, y1: (y0, x0, y1, x1)), "Rows and columns are swapped"),
@@ -260,6 +345,20 @@ BOXES = [
     (box_as(lambda x0, y0, x1, y1: (x0, x1, y0, y1)), "The order is another"),
     (box_as(lambda x0, y0, x1, y1: (x0, y0, x1 - x0, y1 - y0)), "width and height"),
     (box_as(lambda x0, y0, x1, y1: (x0 + 1, y0 + 1, x1 + 1, y1 + 1)), "too late or too early"),
+    (box_as(lambda x0, y0, x1, y1: (x0, y0, x1, y1 - 1)), "one *after* the last"),
+    (box_as(lambda x0, y0, x1, y1: (x0, y0, x1 + 1, y1 + 1)), "ends one pixel too late"),
+    (
+        box_as(lambda x0, y0, x1, y1: ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)),
+        "width and height",
+    ),
+    (box_in_reading_order, "in reading order"),
+    (
+        by_box(lambda m, x0, y0, *_: (x0, y0, x0 + int(m.any(0).sum()), y0 + int(m.any(1).sum()))),
+        "are counted",
+    ),
+    (lambda mask: box_by_opencv(component_by_filling(mask)), "the largest component alone"),
+    (by_box(lambda m, x0, y0, x1, y1: (x0, len(m) - y1, x1, len(m) - y0)), "the wrong edge"),
+    (lambda mask: (0, 0, mask.shape[1], mask.shape[0]), "the whole image"),
 ]
 IOUS = [
     (iou_unclipped, "Boxes that lie apart"),
@@ -271,6 +370,16 @@ IOUS = [
     (iou_over_hull, "the box around both"),
     (iou_over(lambda a, b: 1), "the intersection alone"),
     (iou_upside_down, "upside down"),
+    (iou_clipped_once, "Boxes that lie apart"),
+    (iou_by_pixels, "not always whole"),
+    (iou_of_cut(round), "not always whole"),
+    (iou_of_sizes, "where a box *ends*"),
+    (iou_of_exchanged, "are exchanged"),
+    (of_iou(lambda value: value // 1), "`//` cuts"),
+    (of_iou(lambda value: round(value, 2)), "rounded"),
+    (of_iou(lambda value: 100 * value), "in percent"),
+    (of_iou(lambda value: 1 - value), "1 minus the IoU"),
+    (of_iou(lambda value: value >= 0.5), "at least 0.5"),
 ]
 GRABCUTS = [
     (lambda p, a, b: grabcut(p, b, a), "Object and background are exchanged"),
@@ -282,6 +391,16 @@ GRABCUTS = [
     (lambda p, a, b: grabcut(p, a, b, counted=[cv2.GC_PR_FGD]), "what GrabCut added"),
     (lambda p, a, b: grabcut(p, a, b, counted=None), "the four labels"),
     (grabcut_of_reshaped, "do not move the channels"),
+    (lambda p, a, b: grabcut(p, a, b, counted=[0, 2]), "Object and background are exchanged"),
+    (lambda p, a, b: grabcut(p, a, b, undecided=cv2.GC_PR_FGD), "start as `GC_PR_FGD`"),
+    (lambda p, a, b: grabcut(p, a, b, used=(True, False)), "background's seeds are not used"),
+    (lambda p, a, b: grabcut(p, a, b, used=(False, True)), "It needs both"),
+    (lambda p, a, b: grabcut(p, a, b, used=(False, False)), "It needs both"),
+    (lambda p, a, b: grabcut(p, a, b, start=cv2.GC_INIT_WITH_RECT), "Some seeds got the other"),
+    (lambda p, a, b: grabcut(p, a, b, object_label=cv2.GC_PR_FGD), "Some seeds got the other"),
+    (lambda p, a, b: p[0] > 0.5, "Some seeds got the other"),
+    (lambda p, a, b: filled(grabcut(p, a, b)), "A hole is filled"),
+    (lambda p, a, b: component_by_filling(grabcut(p, a, b)), "only the largest component"),
 ]
 
 WRONG = {
@@ -299,11 +418,27 @@ WRONG = {
 ) = usual_tests(checks, RIGHT, WRONG)
 
 
-def test_the_largest_component_of_the_example_is_what_is_seen_in_it():
-    found = component_by_filling(checks._MASK)
+def test_the_largest_components_are_what_is_seen_in_the_masks():
+    diagonals, holes = checks._mask(checks._DIAGONALS), checks._mask(checks._HOLES)
+    found = component_by_filling(diagonals)
     assert found.sum() == 7
     assert found[3, 0] and found[5, 4] and not found[6, 7]
-    assert without_corners(checks._MASK).sum() == 5
+    assert without_corners(diagonals).sum() == 6
+    assert component_by_filling(holes).sum() == 18
+
+
+def test_each_mask_of_the_seeds_earns_a_point():
+    result = checks.check_quantile_seeds(lambda s: (seeds_of(s)[0], s < s.quantile(0.3)))
+    assert (result.state, result.points) == ("hint", 1)
+    assert checks.check_quantile_seeds(seeds_of).points == 2
+
+
+def test_grabcut_finds_the_object_whatever_it_draws_and_in_whatever_order_colors_are():
+    photo, truth, *seeds = checks._colored_rectangles()
+    for seed in range(5):
+        cv2.setRNGSeed(seed)
+        for image, rounds in ((photo, 5), (photo.flip(0), 5), (photo, 3), (photo, 8)):
+            assert torch.equal(grabcut(image, *seeds, rounds=rounds), truth)
 
 
 def test_other_wrong_answers_are_told_what_was_expected():
@@ -316,4 +451,4 @@ def test_other_wrong_answers_are_told_what_was_expected():
     result = checks.check_iou(lambda box, other: 0.5)
     assert result.message.startswith("Expected 1 for the IoU, got 0.5.")
     result = checks.check_grabcut_mask(lambda photo, a, b: photo)
-    assert result.message.startswith("Expected the mask of shape (24, 32), got (3, 24, 32).")
+    assert result.message.startswith("Expected the mask of shape (32, 44), got (3, 32, 44).")

@@ -226,8 +226,10 @@ def check_rules_agree(answer: Answer) -> Comparisons:
             ],
             "They agree as well where both pass 0: the input was not positive, and the signal is "
             "not.": [(x > 0) & (signal > 0), (x > 0) & (signal >= 0), right & (signal > 0)],
-            "They agree as well where both pass the signal: where x and the signal are "
-            "positive.": [(x <= 0) & (signal <= 0), right & ((x <= 0) | (signal <= 0))],
+            "They agree as well where both pass the signal: where x and the signal are positive.": [
+                (x <= 0) & (signal <= 0),
+                right & ((x <= 0) | (signal <= 0)),
+            ],
             "It goes wrong where x or the signal is exactly 0. A rule only asks whether a value "
             "is positive, and 0 is not.": [
                 x.sign() == signal.sign(),
@@ -580,8 +582,9 @@ def _compared_way(
         "The ReLUs follow the gradient whatever `rule` says: hand it on to "
         "`relu_backward`.": by_rules[0],
         "The ReLUs follow the rule of another method than `rule` says.": by_rules,
-        "The signal passes the ReLUs unchanged: they are layers of the way back, "
-        "too.": _carry_back(*given, rule, relu=lambda x, signal, rule: signal),
+        "The signal passes the ReLUs unchanged: they are layers of the way back, too.": _carry_back(
+            *given, rule, relu=lambda x, signal, rule: signal
+        ),
         "Input and signal are exchanged at the ReLUs: `relu_backward(x, signal, rule)` wants "
         "the ReLU's input first.": _carry_back(
             *given, rule, relu=lambda x, signal, rule: _relu_backward(signal, x, rule)
@@ -611,8 +614,7 @@ def _compared_way(
         "The result is multiplied with the images. The task wants the signal alone.": (
             images * right
         ),
-        "All images go back through the masks and switches of the first one, or with its "
-        "signal.": [
+        "All images go back through the masks and switches of the first one, or with its signal.": [
             _carry_back(layers, images[:1].expand_as(images), signal, rule),
             _carry_back(layers, images, signal[:1].expand_as(signal), rule),
         ],

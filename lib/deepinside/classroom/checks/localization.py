@@ -139,7 +139,7 @@ def _two_masks(value: object, s: Tensor) -> tuple | list:
     return tuple(value)
 
 
-# seven pixels that hang together at a corner, five in a block, four on a diagonal, three in a row
+# seven pixels that hang together at a corner, six in a block, four on a diagonal, three in a row
 _DIAGONALS = """
     .###.......
     .......#...
@@ -148,7 +148,7 @@ _DIAGONALS = """
     ##........#
     ..###......
     .......###.
-    .##....##..
+    .##....###.
 """
 # eighteen pixels around a hole; a ring of sixteen that encloses more, twelve in a long line
 _HOLES = """
@@ -522,7 +522,7 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
         "Object and background are exchanged: `cv2.GC_FGD` belongs to the object's seeds, and the "
         "mask is where the labels are `GC_FGD` or `GC_PR_FGD`.": [
             ~truth,
-            _is_object(_grab_cut(photo, background_seeds, object_seeds)),
+            _is_object(_grab_cut(photo, *seeds[::-1])),
         ],
         "Only the object's seeds came out, for one of four reasons. The undecided pixels were "
         "labeled `GC_BGD`, which is 0 and means *certain*: they want `GC_PR_BGD`. Or `GC_PR_FGD` "
@@ -550,6 +550,7 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
         "GrabCut gives it.": [_filled(truth), max(components, key=_count)],
     }
     try:
+        cv2.setRNGSeed(0)
         value = answer(photo, *seeds)
     except Hint as hint:
         if "fgdSamples.empty()" not in str(hint):
@@ -564,8 +565,8 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
             "and the background's `GC_BGD` in `labels`, and GrabCut starts from `labels` only with "
             "`cv2.GC_INIT_WITH_MASK`. Colors alone do not tell it."
         )
-        violated = bool((object_seeds & ~value | background_seeds & value).any())
-        mistakes[hint] = value if violated else truth
+        if (object_seeds & ~value | background_seeds & value).any():
+            mistakes[hint] = value
     yield Compared("the mask", value, truth, mistakes)
 
 
@@ -599,6 +600,7 @@ def _grab_cut(
     labels[background_seeds.numpy()] = cv2.GC_BGD
     models = np.zeros((2, 1, 65))
     whole = (0, 0, *reversed(labels.shape))  # not used, as there are seeds
+    cv2.setRNGSeed(0)  # it draws; the answer draws the same
     cv2.grabCut(pixels, labels, whole, models[0], models[1], 5, cv2.GC_INIT_WITH_MASK)
     return torch.from_numpy(labels)
 
