@@ -310,7 +310,7 @@ SEEDS = [
     ),
     (lambda s: [s * seeds for seeds in seeds_of(s)], "values of the map"),
     (lambda s: s > s.quantile(0.95), "Expected two masks, `object_seeds, background_seeds`"),
-    (lambda s: 3, "got int"),
+    (lambda s: 3, "got one int"),
     (lambda s: (s >= s.quantile(0.95), s <= s.quantile(0.3)), "pixels that equal it"),
     (lambda s: (s > s.quantile(0.95), s <= s.quantile(0.95)), "no seed of the object"),
     (lambda s: (s > 0.95, s <= 0.3), "compared with 0.95 and 0.30"),
@@ -419,7 +419,7 @@ WRONG = {
 
 
 def test_the_largest_components_are_what_is_seen_in_the_masks():
-    diagonals, holes = checks._mask(checks._DIAGONALS), checks._mask(checks._HOLES)
+    diagonals, holes = checks._mask(*checks._DIAGONALS), checks._mask(*checks._HOLES)
     found = component_by_filling(diagonals)
     assert found.sum() == 7
     assert found[3, 0] and found[5, 4] and not found[6, 7]
@@ -445,7 +445,7 @@ def test_other_wrong_answers_are_told_what_was_expected():
     result = checks.check_quantile_seeds(lambda s: s > s.quantile(0.95))
     assert "Expected two masks" in result.message
     result = checks.check_quantile_seeds(lambda s: 3)
-    assert "got int" in result.message
+    assert "got one int" in result.message
     result = checks.check_bounding_box(lambda mask: (0, 0, 10, 7))
     assert "got (0, 0, 10, 7)" in result.message
     result = checks.check_iou(lambda box, other: 0.5)

@@ -520,8 +520,9 @@ def _spread(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _network_example() -> Example:
-    layers = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU()).requires_grad_(False)
-    layers[0].weight.fill_(2)
+    doubling = nn.Conv2d(1, 1, 1, bias=False).requires_grad_(False)
+    doubling.weight.fill_(2)
+    layers = nn.Sequential(doubling, nn.ReLU())
     images, signal = torch.tensor([[[[1.0, -2.0, 3.0]]]]), torch.tensor([[[[4.0, 5.0, -6.0]]]])
     shown = (
         "A convolution that doubles, then a ReLU; the image is 1 -2 3, the signal 4 5 -6, the rule "

@@ -4,7 +4,7 @@ The maps and masks are small and their results known; nothing here uses
 `deepinside.localization`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, floor
 
 import cv2
@@ -116,16 +116,16 @@ def _thresholds(s: Tensor) -> dict[str, list]:
     }
 
 
-def _two_masks(value: object, s: Tensor) -> tuple | list:
+def _two_masks(value: object, s: Tensor) -> list:
     if isinstance(value, Hint):
-        return value, value
-    if not isinstance(value, tuple | list | Tensor | np.ndarray) or len(value) != 2:
-        shape = getattr(value, "shape", None)
-        of_list = isinstance(value, tuple | list)
-        got = f"{len(value)}" if of_list else f"one of {tuple(shape)}" if shape else type(value)
-        got = got if isinstance(got, str) else got.__name__
+        return [value, value]
+    masks = list(value) if isinstance(value, tuple | list) else []
+    if isinstance(value, Tensor) and value.ndim == 3:
+        masks = list(value)
+    if len(masks) != 2:
+        got = f"{len(masks)}" if masks else f"one {type(value).__name__}"
         raise Hint(f"Expected two masks, `object_seeds, background_seeds`, got {got}.")
-    shapes = [tuple(getattr(mask, "shape", ())) for mask in value]
+    shapes = [tuple(getattr(mask, "shape", ())) for mask in masks]
     if shapes == [(), ()]:
         raise Hint(
             "These are two numbers, such as the quantiles. The task wants two masks: compare "
@@ -136,45 +136,45 @@ def _two_masks(value: object, s: Tensor) -> tuple | list:
             f"Expected two masks of the map's shape, {tuple(s.shape)}, got {shapes[0]} and "
             f"{shapes[1]}."
         )
-    return tuple(value)
+    return masks
 
 
 # seven pixels that hang together at a corner, six in a block, four on a diagonal, three in a row
-_DIAGONALS = """
-    .###.......
-    .......#...
-    ........#..
-    ##.......#.
-    ##........#
-    ..###......
-    .......###.
-    .##....###.
-"""
+_DIAGONALS = (
+    ".###.......",
+    ".......#...",
+    "........#..",
+    "##.......#.",
+    "##........#",
+    "..###......",
+    ".......###.",
+    ".##....###.",
+)
 # eighteen pixels around a hole; a ring of sixteen that encloses more, twelve in a long line
-_HOLES = """
-    #####..#####..
-    #...#..##.##..
-    #...#..##.##..
-    #...#..#####..
-    #####.........
-    ..............
-    ......##......
-    ..............
-    .############.
-"""
+_HOLES = (
+    "#####..#####..",
+    "#...#..##.##..",
+    "#...#..##.##..",
+    "#...#..#####..",
+    "#####.........",
+    "..............",
+    "......##......",
+    "..............",
+    ".############.",
+)
 
 
-def _mask(rows: str) -> Tensor:
-    return torch.tensor([[pixel == "#" for pixel in row] for row in rows.split()])
+def _mask(*rows: str) -> Tensor:
+    return torch.tensor([[pixel == "#" for pixel in row] for row in rows])
 
 
 def _component_example() -> Example:
-    mask = _mask("#...# .#..# ..#..")
+    mask = _mask("#...#", ".#..#", "..#..")
     shown = (
         f"mask:\n{mask.int().tolist()}\nTwo components: three pixels on a diagonal, connected at "
         "their corners, and two in the last column. The diagonal has more."
     )
-    return Example((mask,), shown, _mask("#.... .#... ..#.."))
+    return Example((mask,), shown, _mask("#....", ".#...", "..#.."))
 
 
 @task(
@@ -190,8 +190,8 @@ def check_largest_component(answer: Answer) -> Comparisons:
     It should return the mask of the largest connected component of a mask, both (H, W);
     diagonal neighbors are connected. Paper §3.2.
     """
-    diagonals, holes = _mask(_DIAGONALS), _mask(_HOLES)
-    for mask in (diagonals, diagonals.flip(0, 1), diagonals.mT, holes, holes.flip(1)):
+    diagonals, holes = _mask(*_DIAGONALS), _mask(*_HOLES)
+    for mask in (diagonals, diagonals.flip(0, 1), diagonals.mT.contiguous(), holes, holes.flip(1)):
         # with neighbors at corners, and without
         both = [_components(mask, structure) for structure in (np.ones((3, 3)), None)]
         components, few = both
@@ -270,19 +270,33 @@ def _outlined_area(component: Tensor) -> float:
 
 
 def _box_example() -> Example:
-    mask = _mask("..... ..### .....")
+    mask = _mask(".....", "..###", ".....")
     shown = f"mask:\n{mask.int().tolist()}\nThe true pixels lie in columns 2 to 4 and in row 1."
     return Example((mask,), shown, (2, 1, 5, 2))
 
 
 # bent; at the lower right corner; one pixel; widest in its middle row; in two pieces
-_BOXED = {
-    "......... ......... ...#####. ...#.....": (3, 2, 8, 4),
-    ".......... .......... .......... .......... ........## ........## ........##": (8, 4, 10, 7),
-    "...... ...... ...... ...... ...... .#....": (1, 5, 2, 6),
-    "......... ....#.... ..#####.. .....#... .........": (2, 1, 7, 4),
-    "........ ..#..... ...#.... ........ ........ .......# ........": (2, 1, 8, 6),
-}
+_BOXED = (
+    ((".........", ".........", "...#####.", "...#....."), (3, 2, 8, 4)),
+    (
+        (
+            "..........",
+            "..........",
+            "..........",
+            "..........",
+            "........##",
+            "........##",
+            "........##",
+        ),
+        (8, 4, 10, 7),
+    ),
+    (("......", "......", "......", "......", "......", ".#...."), (1, 5, 2, 6)),
+    ((".........", "....#....", "..#####..", ".....#...", "........."), (2, 1, 7, 4)),
+    (
+        ("........", "..#.....", "...#....", "........", "........", ".......#", "........"),
+        (2, 1, 8, 6),
+    ),
+)
 
 
 @task(
@@ -297,8 +311,8 @@ def check_bounding_box(answer: Answer) -> Comparisons:
 
     It should return the box (x0, y0, x1, y1) around a mask (H, W), half-open.
     """
-    for rows, right in _BOXED.items():
-        mask, (x0, y0, x1, y1) = _mask(rows), right
+    for rows, right in _BOXED:
+        mask, (x0, y0, x1, y1) = _mask(*rows), right
         (height, width), seen = mask.shape, mask.nonzero().tolist()
         (first_y, first_x), (last_y, last_x) = seen[0], seen[-1]
         largest = torch.where(max(_components(mask, np.ones((3, 3))), key=_count))
@@ -403,9 +417,8 @@ def check_iou(answer: Answer) -> Comparisons:
         mistakes = {
             "Coordinates are not always whole: a true box may start at 2.75. Take them as they "
             "are, without `int`, `round` or a mask of pixels.": [
-                *(_iou(*(tuple(map(cut, one)) for one in (box, other))) for cut in (int, round)),
-                _iou(box, tuple(map(int, other))),
-                *(_iou(*(_whole(one, cuts) for one in (box, other))) for cuts in _CUTS),
+                *(_iou(_cut(box, *cuts), _cut(other, *cuts)) for cuts in _CUTS),
+                _iou(box, _cut(other, int, int)),
             ],
             "Boxes that lie apart get an IoU other than 0. There the overlap's width or height "
             "comes out negative, two negative ones with a positive product: take at least 0 of "
@@ -458,12 +471,11 @@ def check_iou(answer: Answer) -> Comparisons:
         yield Compared("the IoU", answer(box, other), right, mistakes)
 
 
-# as masks of pixels hold a box: starts and ends cut off, rounded up or down
-_CUTS = ((floor, ceil), (ceil, floor), (ceil, ceil))
+# of starts and of ends: cut off, rounded, or as masks of pixels hold a box
+_CUTS = ((int, int), (round, round), (floor, ceil), (ceil, floor), (ceil, ceil))
 
 
-def _whole(box: Box, cuts: tuple) -> Box:
-    start, end = cuts
+def _cut(box: Box, start: Callable[[float], int], end: Callable[[float], int]) -> Box:
     return (start(box[0]), start(box[1]), end(box[2]), end(box[3]))
 
 
@@ -484,11 +496,13 @@ def _area(box: Sequence[float], extra: int = 0) -> float:
 
 
 def _grabcut_example() -> Example:
-    truth = _mask("...... .####. .####. ...... ...... ......")
+    truth = _mask("......", ".####.", ".####.", "......", "......", "......")
     object_seeds, background_seeds = torch.zeros(2, 6, 6, dtype=torch.bool)
     object_seeds[1] = truth[1]
     background_seeds[4:] = True
-    photo = torch.tensor([[0.2, 0.6, 0.2], [0.8, 0.2, 0.2]])[truth.long()].permute(2, 0, 1)
+    photo = (
+        torch.tensor([[0.2, 0.6, 0.2], [0.8, 0.2, 0.2]])[truth.long()].permute(2, 0, 1).contiguous()
+    )
     shown = (
         "A green photo of 6 x 6 pixels with a red rectangle, in rows 1 and 2 and columns 1 to 4. "
         "Row 1 of it is the object's seeds, the rows 4 and 5 are the background's. Red is the "
@@ -560,13 +574,13 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
             "background. It needs both: write both masks of seeds into `labels`."
         ) from None
     if isinstance(value, Tensor) and value.dtype == torch.bool and value.shape == truth.shape:
-        hint = (
+        violated = (
             "Some seeds got the other label, though they are certain: the object's are `GC_FGD` "
             "and the background's `GC_BGD` in `labels`, and GrabCut starts from `labels` only with "
             "`cv2.GC_INIT_WITH_MASK`. Colors alone do not tell it."
         )
         if (object_seeds & ~value | background_seeds & value).any():
-            mistakes[hint] = value
+            mistakes[violated] = value
     yield Compared("the mask", value, truth, mistakes)
 
 
@@ -587,7 +601,7 @@ def _colored_rectangles() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     object_seeds[6:9, 9:17] = object_seeds[21:24, 6:10] = True
     background_seeds[28:] = background_seeds[4:8, 20:24] = True
     truth = truth & ~background_seeds | object_seeds
-    return (photo + noise).double(), truth, object_seeds, background_seeds
+    return (photo + noise).double().contiguous(), truth, object_seeds, background_seeds
 
 
 def _grab_cut(
