@@ -312,10 +312,18 @@ def _worked(function: Callable, example: Example) -> str:
     try:
         with usual_settings():
             value = Answer(function)(*example.given)
-            wanted = tensor_of(example.right, "it")
             own = numbers(value)
-            if agree(tensor_like(value, wanted, "it"), wanted):
+            if own == right or (not _is_text(example.right) and _is_right(value, example.right)):
                 return ""
     except Hint as hint:
         own = str(hint)
     return beside(example.shown, right, own)
+
+
+def _is_text(right: object) -> bool:
+    return isinstance(right, list) and all(isinstance(part, str) for part in right)
+
+
+def _is_right(value: object, right: object) -> bool:
+    wanted = tensor_of(right, "it")
+    return agree(tensor_like(value, wanted, "it"), wanted)

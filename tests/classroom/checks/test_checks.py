@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepinside.classroom import checks
+from deepinside.classroom import answers, checks
 from deepinside.classroom.checks import TASKS, Result, Task
 
 NOTEBOOKS = (
@@ -100,6 +100,9 @@ def test_every_solution_of_the_teacher_passes_its_check(path):
         exec(graded(path, "solution")[task.name].source, space)
         result = task.check(space[task.answer])
         assert result.passed, result
+        # the small case that is worked through gives what it says
+        example = inspect.getclosurevars(task.check).nonlocals["example"]
+        assert answers._worked(space[task.answer], example()) == "", task.name
 
 
 @written
