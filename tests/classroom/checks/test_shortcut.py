@@ -204,6 +204,16 @@ def shifted(by):
     return answer
 
 
+def above_zero(values, side):
+    """The highest so far starts at 0, so that a map below 0 has no patch."""
+    best, place = 0, (0, 0)
+    for i, j in np.ndindex(values.shape[0] - side + 1, values.shape[1] - side + 1):
+        mean = values[i : i + side, j : j + side].mean()
+        if mean > best:
+            best, place = mean, (i, j)
+    return place
+
+
 def by_its_side(values, side):
     row, column = brightest(F.avg_pool2d(values[None, None], side)[0, 0])
     return side * row, side * column
@@ -523,6 +533,7 @@ wrong = {
         (of_means(lambda m, v, s: divmod(int(m.argmax()), v.shape[1])), "W - side + 1"),
         (of_means(lambda m, v, s: brightest(-m)), "the darkest"),
         (by_its_side, "move it by 1"),
+        (above_zero, "are not right"),
         (lambda values, side: brightest_patch(values.abs(), side), "The signs are lost"),
         (
             lambda values, side: brightest(F.max_pool2d(values[None], side, 1)[0]),
