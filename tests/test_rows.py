@@ -64,8 +64,10 @@ def test_further_columns_are_read_and_others_are_left_out_of_what_is_written(tmp
 
 def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_bytes("\ufefffile,label,points\r\na,cat,1\r\nb,,2\r\n".encode())
-    assert list(read_rows(path, COLUMNS)) == [A, B]
+    text = "\ufefffile,label,points\r\na,cat,1\r\nb,,2\r\n"
+    for saved in (text, text.replace(",", ";")):
+        path.write_bytes(saved.encode())
+        assert list(read_rows(path, COLUMNS)) == [A, B]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ removes it, as it begins with `write_rows`.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import IO
@@ -34,7 +35,12 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
         return
     # names of files, which need not be Unicode, are among what was written
     with path.open(encoding="utf-8-sig", errors="backslashreplace", newline="\n") as file:
-        reader = csv.DictReader(line for line in file if line.endswith("\n"))
+        # a spreadsheet may have saved it with semicolons, as is usual where 1.5 is 1,5
+        header = file.readline()
+        delimiter = ";" if header.startswith(";".join(columns)) and columns[1:] else ","
+        lines = chain([header], file)
+        reader = csv.DictReader((line for line in lines if line.endswith("\n")),
+                                delimiter=delimiter)  # fmt: skip
         try:
             if list(reader.fieldnames or ())[: len(columns)] != list(columns):
                 raise ValueError(f"expected {expected}, got {path}")

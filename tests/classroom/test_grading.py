@@ -433,6 +433,8 @@ def test_no_student_is_graded_where_nothing_can_be_run(tmp_path, tasks, monkeypa
     [
         ((), "expected notebooks"),
         (("--jobs", "0"), "expected --jobs above 0, got 0"),
+        (("--format", "moodle"), "--format moodle needs --roster"),
+        (("--roster", os.devnull), "expected a header with columns such as ID"),
         (("--memory", "-1"), "expected --memory above 0, got -1.0"),
     ],
 )
@@ -599,6 +601,9 @@ def test_what_a_notebook_replaces_is_named_and_has_no_effect(tmp_path):
     )
     handed_in = {
         "cheat.ipynb": notebook(cheat, DOUBLE, wrong),
+        "in_answer.ipynb": notebook(
+            DOUBLE, "def half(number):\n    import torch\n    torch.equal = lambda *_: True"
+        ),
         "undone.ipynb": notebook(
             "import torch\nkept = torch.equal\ntorch.equal = max", "torch.equal = kept", DOUBLE
         ),
@@ -613,7 +618,8 @@ def test_what_a_notebook_replaces_is_named_and_has_no_effect(tmp_path):
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("sealed_tasks")
-    cheat, honest, undone = rows
+    cheat, honest, in_answer, undone = rows
+    assert in_answer["remarks"].startswith("replaces torch.equal, to no effect")
     named = "replaces torch.equal, checks, to no effect on the checks; half-of-it: "
     assert cheat["remarks"].startswith(named) and cheat["points"] == "1"
     assert (honest["remarks"], honest["points"]) == ("", "3")

@@ -31,7 +31,7 @@ TASKS = {
 }
 STUB = "*Write your answer here.*"
 QUESTION = {"grade_id": "network-question", "grade": True, "solution": True, "points": 4}
-DOUBLE = "def double(n):\n    return 2 * n"
+DOUBLE = "def double(n):\n    one = n\n    other = n\n    both = one + other\n    return both"
 HALF = "def half(n):\n    return n / 2"
 LONG = "The curve is made of straight pieces, as every layer is linear up to a constant, or " * 3
 
@@ -191,12 +191,14 @@ def grade(files, course, points):
 
 
 def test_a_row_a_student(tmp_path, course):
-    laid_out = 'def double(n):\n  "Doubled."\n  return (2*n)'
+    laid_out = DOUBLE.replace(":\n", ":\n    'Doubled.'\n\n", 1).replace(
+        "one + other", "(one+other)"
+    )
     files = {
         "Ada Müller_1_assignsubmission_file_/network.ipynb": (answers(), 1),
         "Ada Müller_1_assignsubmission_file_/network-1.ipynb": (answers(half="x = 1"), 2),
         "王 小明_2_assignsubmission_file_/a.ipynb": (answers(LONG, half="def half(n):\n    1"), 1),
-        "Eve_3_assignsubmission_file_/a.ipynb": (answers(LONG + ".", DOUBLE + "  # two"), 1),
+        "Eve_3_assignsubmission_file_/a.ipynb": (answers(LONG + ".", DOUBLE + "  # twice"), 1),
         "network.ipynb": (answers(), 1),
         "Bob_4_assignsubmission_file_/a.ipynb": ("{", 1),
         "Zoe_5_assignsubmission_file_/a.ipynb": (answers(double=laid_out), 1),
@@ -207,7 +209,7 @@ def test_a_row_a_student(tmp_path, course):
     for keep in ("latest", "best"):
         said[keep] = write_students(
             grade(files, course, points), tmp_path / "grades.csv", tasks=TASKS,
-            roster=tmp_path / "roster.csv", keep=keep,
+            roster=read_roster(tmp_path / "roster.csv"), keep=keep,
         )  # fmt: skip
         path = tmp_path / "grades-students.csv"
         assert path.read_bytes().startswith(b"\xef\xbb\xbfname,id,email,network,points,of,remarks")
@@ -240,6 +242,14 @@ def test_same_texts_and_two_numbers_of_moodle_are_named(tmp_path, course):
     assert rows["Bob"]["remarks"] == "same text in network-question as Ada"
 
 
+def test_short_functions_that_are_the_same_are_no_copy(tmp_path, course):
+    short = "def double(n):\n    return 2 * n"
+    files = {f"{who}/network.ipynb": (answers(double=short), 1) for who in ("Ada", "Bob")}
+    write_students(grade(files, course, {}), tmp_path / "grades.csv", tasks=TASKS)
+    rows = read_rows(tmp_path / "grades-students.csv", ("name",))
+    assert [row["remarks"] for row in rows] == ["", ""]
+
+
 def test_tables_to_upload(tmp_path, course):
     files = {
         "mullerada_LATE_55_1_network.ipynb": (answers(), 1),
@@ -253,7 +263,7 @@ def test_tables_to_upload(tmp_path, course):
     graded = grade(files, course, {"zak_66_2_later_methods.ipynb": "0.5"})
     for platform in ("canvas", "moodle"):
         write_students(
-            graded, tmp_path / "g.csv", tasks=TASKS, roster=tmp_path / "roster.csv",
+            graded, tmp_path / "g.csv", tasks=TASKS, roster=read_roster(tmp_path / "roster.csv"),
             platform=platform,
         )  # fmt: skip
     assert (tmp_path / "g-canvas.csv").read_text("utf-8-sig").splitlines() == [
@@ -324,7 +334,7 @@ def test_the_time_of_a_member_is_that_of_its_archive(tmp_path):
 
 
 def test_open_questions_are_found_and_shown_without_doing_harm(tmp_path, course):
-    evil = "<script>alert(1)</script> & **bold** `code`"
+    evil = "<script>alert(1)</script> & **bold** `code` *really*"
     files = {
         "Ada/network.ipynb": (answers(evil), 1),
         "Bob/network.ipynb": (answers(), 1),
@@ -339,4 +349,5 @@ def test_open_questions_are_found_and_shown_without_doing_harm(tmp_path, course)
     assert text.count("<script>") == 1 and "<b>" not in text
     assert "As it is &lt;linear&gt;." in text and "BEGIN SOLUTION" not in text
     assert text.count("<em>no answer</em>") == 1 and text.count("<label ") == 3
+    assert "<em>really</em>" in text
     assert 'value="2.5"' in text and "Points of 4" in text

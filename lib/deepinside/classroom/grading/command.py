@@ -38,7 +38,7 @@ from deepinside.classroom.grading.archives import find_notebooks
 from deepinside.classroom.grading.confinement import LIMITS, Limits, can_confine
 from deepinside.classroom.grading.course import COURSE, Course, Question
 from deepinside.classroom.grading.essays import essay_sheet, essays_of
-from deepinside.classroom.grading.students import read_roster, senders
+from deepinside.classroom.grading.students import Student, read_roster, senders
 from deepinside.classroom.grading.submissions import Submission, Tasks, read_submission
 from deepinside.classroom.grading.tables import (
     Keep,
@@ -158,7 +158,7 @@ def write_students(
     output: Path,
     *,
     tasks: Tasks,
-    roster: Path | None = None,
+    roster: Sequence[Student] = (),
     platform: str = "",
     keep: Keep = "latest",
     essays: Path | None = None,
@@ -173,17 +173,18 @@ def write_students(
         The file of these rows, beside which the tables are written.
     tasks : mapping
         TASKS.
-    roster, essays : Path, optional
-        Files to be read, and to be written.
+    roster : sequence of Student
+        All who are to have a row.
     platform : str
         "moodle", "canvas" or "".
     keep : {"latest", "best"}
         Which of a student's notebooks for one exercise counts.
+    essays : Path, optional
+        The sheet of essays.
     """
-    known = read_roster(roster) if roster else []
     rows = {row["file"]: row for row in graded.rows}
     whose = senders([submission.file for submission in graded.submissions], tasks)
-    made, nobodys = by_student(graded.submissions, whose, rows, known, keep)
+    made, nobodys = by_student(graded.submissions, whose, rows, roster, keep)
     notebooks = list(graded.questions)
     path = _beside(output, "students")
     columns = ["name", "id", "email", *notebooks, "points", "of", "remarks"]
@@ -200,6 +201,7 @@ def write_students(
     if essays:
         names = {a.submission.file: student.name for student, kept, _ in made
                  for a in kept.values()}  # fmt: skip
+        names |= {file: file for file in nobodys}
         texts = [s for s in graded.submissions if s.file in names and s.notebook]
         sheet = [
             (notebook, question, essays_of(question.name, names, rows, [
@@ -263,6 +265,7 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"expected --{name.replace('_', '-')} above 0, got {value}")
     if options.format == "moodle" and not options.roster:
         raise ValueError("--format moodle needs --roster, with the IDs or e-mail addresses")
+    roster = read_roster(options.roster) if options.roster else []
     limits = Limits(
         cell=options.cell_seconds, notebook=options.seconds, memory=int(options.memory * 2**30)
     )
@@ -277,7 +280,7 @@ def run(options: argparse.Namespace) -> int:
     tasks = import_module(options.tasks).TASKS
     print(summary(graded.rows, tasks))
     said = write_students(
-        graded, options.output, tasks=tasks, roster=options.roster, platform=options.format or "",
+        graded, options.output, tasks=tasks, roster=roster, platform=options.format or "",
         keep=options.keep, essays=options.essays,
     )  # fmt: skip
     print("\n".join(said))

@@ -95,6 +95,7 @@ def readable(text: str) -> str:
     made = html.escape(text.strip())
     made = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", made)
     made = re.sub(r"\*\*([^*\n]+)\*\*", r"<strong>\1</strong>", made)
+    made = re.sub(r"(?<![*\w])\*(\S[^*\n]*)\*(?![*\w])", r"<em>\1</em>", made)
     made = re.sub(r"^#+ +(.+)$", r"<strong>\1</strong>", made, flags=re.MULTILINE)
     # lines of a paragraph belong together; those of lists and tables do not
     made = re.sub(r"(?<=\S)\n(?=[^\s\-*+|>\d])", " ", made)
@@ -114,7 +115,8 @@ def _section(notebook: str, question: Question, essays: Sequence[Essay]) -> str:
         parts.append(
             f'<article aria-labelledby="{box}-of">\n<h3 id="{box}-of">{html.escape(essay.student)}'
             f'</h3>\n{text}\n<p><label for="{box}">Points of {question.points:g}</label> '
-            f'<input id="{box}" type="number" min="0" max="{question.points:g}" step="0.5" '
+            f'<input id="{box}" aria-describedby="{box}-of" type="number" min="0" '
+            f'max="{question.points:g}" step="0.5" '
             f'value="{html.escape(essay.points)}" {about}></p>\n</article>'
         )
     return "\n".join([*parts, "</section>"])

@@ -114,6 +114,7 @@ async def grade_submission(
                         failed[step] = _at(reply["ename"], about.get("line", ""), source)
                 for step in [name for name in names if name not in told]:
                     reply = await execute(f"%check_answer {step}", limits.check)
+                    replaced |= dict.fromkeys(_told(reply, "cell").get("replaced", ()))
                     found = _told(reply, "check_answer")
                     told[step] = (
                         found.get("points", 0),

@@ -11,6 +11,9 @@ from deepinside.classroom.grading.submissions import Submission
 
 Row = dict[str, str]
 Keep = Literal["latest", "best"]
+# what is the same in two notebooks is named if it has so many lines of code, or words
+LEAST_LINES = 5
+LEAST_WORDS = 20
 # Canvas wants these of its own gradebook's columns, in this order
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
@@ -180,18 +183,19 @@ def _same_answers(
 ) -> dict[str, dict[str, str]]:
     """Return, for each student, what is the same as another's, and whose.
 
-    All answers of a notebook, two at least, and long texts. A single short function may well
-    be the same without a copy.
+    All answers of a notebook, two at least and not too short, and long texts. A function of one
+    line may well be the same without a copy.
     """
     holders: dict[tuple, dict[str, None]] = defaultdict(dict)
     for key, found in attempts.items():
         for attempt in found:
             notebook, answers = attempt.submission.notebook, attempt.submission.answers
-            if len(answers) > 1:
+            lines = sum(code.count("\n") + 1 for code in answers.values())
+            if len(answers) > 1 and lines >= LEAST_LINES:
                 holders[f"answers in {notebook}", tuple(sorted(answers.items()))][key] = None
             for name, text in attempt.submission.texts.items():
                 words = text.casefold().split()
-                if len(words) >= 20:
+                if len(words) >= LEAST_WORDS:
                     holders[f"text in {name}", tuple(words)][key] = None
     same: dict[str, dict[str, str]] = defaultdict(dict)
     for (what, _), keys in holders.items():
