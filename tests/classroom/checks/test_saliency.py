@@ -175,8 +175,9 @@ def maps_by_vmap(network, images, classes):
 
 def maps_by_mask(network, images, classes):
     variable = images.detach().clone().requires_grad_()
-    mask = torch.nn.functional.one_hot(torch.tensor(classes), 5)
-    (network(variable) * mask).sum().backward()
+    scores = network(variable)
+    mask = torch.nn.functional.one_hot(torch.tensor(classes), scores.shape[1])
+    (scores * mask).sum().backward()
     return variable.grad.abs().max(1)[0]
 
 
