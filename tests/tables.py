@@ -69,6 +69,13 @@ def sentences(module):
         for node in ast.walk(tree)
         if isinstance(node, ast.Module | ast.FunctionDef) and isinstance(node.body[0], ast.Expr)
     }
+    # the words of a small case are shown beside a hint
+    skipped |= {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("_example")
+        for inner in ast.walk(node)
+    }
     skipped |= {
         id(k.value) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "praise"
     }

@@ -1,11 +1,13 @@
 """Right answers written in several ways, and for each hint a wrong answer that gets it."""
 
 import numpy as np
+import pytest
 import torch
 from tables import usual_tests
 from torch import nn
 from torch.nn import functional as F
 
+from deepinside.classroom.checks import TASKS
 from deepinside.classroom.checks import later_methods as checks
 from deepinside.classroom.small_networks import drawn_image, relu_network
 from deepinside.integrated_gradients import integrated_gradients
@@ -159,7 +161,28 @@ def column(weights, c):
     return weights[:, c]
 
 
+def products(weights, activation):
+    return weights[:, None, None] * activation
+
+
 MAPS = [
+    (lambda a, w, c: products(w[c], a).sum(0).numpy(), "got a NumPy array"),
+    (lambda a, w, c: products(w[c], a).sum(0).tolist(), "as a tensor, got a list"),
+    (cam_read(torch.neg), "The sign is wrong"),
+    (lambda a, w, c: cam(a, w, 0), "the map of another class"),
+    (lambda a, w, c: cam(a, w, c - 1), "the map of another class"),
+    (lambda a, w, c: (w[c][:, None] * a).sum(0), "met the rows or the columns"),
+    (lambda a, w, c: products(w[c], a).sum(1), "added up over rows or columns"),
+    (lambda a, w, c: products(w[c], a).sum(-1), "added up over rows or columns"),
+    (lambda a, w, c: products(w[c], a).sum((1, 2)), "The positions are gone"),
+    (lambda a, w, c: products(w[c], a).amax(0), "The largest channel was taken"),
+    (lambda a, w, c: products(w[c][:-1], a[:-1]).sum(0), "The first or the last channel"),
+    (lambda a, w, c: products(w[c][1:], a[1:]).sum(0), "The first or the last channel"),
+    (lambda a, w, c: w[c][-1] * a[-1], "One channel alone is left"),
+    (lambda a, w, c: w[c][0] * a[0], "One channel alone is left"),
+    (cam_read(lambda values: values / values.numel()), "divided by the number of positions"),
+    (cam_read(lambda values: values - values.mean()), "shifted or scaled by its own values"),
+    (weighing(lambda w, c: w[c] / w[c].norm()), "The weights were scaled"),
     (weighing(lambda w, c: w.softmax(0)[c]), "Soft-max was taken of the weights"),
     (weighing(lambda w, c: w[c].softmax(0)), "Soft-max was taken of the weights"),
     (
@@ -172,7 +195,7 @@ MAPS = [
     (cam_read(torch.sum), "The positions are gone"),
     (lambda a, w, c: w[c][:, None, None] * a, "still one map a channel"),
     (lambda a, w, c: (w[c][:, None, None] * a).mean(0), "The mean over the channels"),
-    (lambda a, w, c: (w[c] * a).sum(0), "met the columns"),
+    (lambda a, w, c: (w[c] * a).sum(0), "met the rows or the columns"),
     (cam_read(torch.relu), "The negative part was cut off"),
     (weighing(lambda w, c: w[c].clamp(min=0)), "The negative part was cut off"),
     (cam_read(torch.abs), "Magnitudes were taken"),
@@ -180,9 +203,9 @@ MAPS = [
     (lambda a, w, c: a[c], "one channel of the activation"),
     (lambda a, w, c: a.mean(0), "The weights have no part"),
     (lambda a, w, c: torch.einsum("ck,khw->chw", w, a), "the maps of all classes"),
-    (cam_read(to_unit), "scaled by its own values"),
-    (cam_read(to_unit_positive), "scaled by its own values"),
-    (cam_read(lambda values: values / values.max()), "scaled by its own values"),
+    (cam_read(to_unit), "shifted or scaled by its own values"),
+    (cam_read(to_unit_positive), "shifted or scaled by its own values"),
+    (cam_read(lambda values: values / values.max()), "shifted or scaled by its own values"),
     (cam_read(torch.t), "Rows and columns are swapped"),
 ]
 
@@ -209,6 +232,21 @@ def grad_cam_read(read):
 
 
 GRAD_CAMS = [
+    (lambda a, g: grad_cam(a.relu(), g), "taken too early"),
+    (lambda a, g: grad_cam(a.abs(), g), "Magnitudes were taken"),
+    (lambda a, g: grad_cam(a, g).numpy(), "got a NumPy array"),
+    (lambda a, g: grad_cam(a, g) / a[0].numel(), "by the number of positions again"),
+    (grad_cam_read(lambda signed: signed.clamp(0, 1)), "cut off at 1 as well"),
+    (by_weights(lambda g: g.mean(1, keepdim=True)), "over other axes"),
+    (by_weights(lambda g: g.mean((0, 1))), "over other axes"),
+    (by_weights(lambda g: g.amax((1, 2), keepdim=True)), "not its largest value"),
+    (lambda a, g: a.sum(0), "The gradient has no part"),
+    (lambda a, g: g.mean(0).relu(), "The activation has no part"),
+    (lambda a, g: (mean_weights(g) * a).sum(-1).relu(), "added up over rows or columns"),
+    (lambda a, g: (mean_weights(g) * a).amax(0), "The largest channel was taken"),
+    (lambda a, g: grad_cam(a[:-1], g[:-1]), "The first or the last channel"),
+    (lambda a, g: grad_cam(a[-1:], g[-1:]), "One channel alone is left"),
+    (by_weights(lambda g: mean_weights(g) / mean_weights(g).norm()), "The weights were scaled"),
     (by_weights(summed_weights), "The weights are sums"),
     (lambda a, g: (summed_weights(g) * a).sum(0), "The weights are sums"),
     (by_weights(lambda g: g), "position by position"),
@@ -228,11 +266,11 @@ GRAD_CAMS = [
     (by_weights(lambda g: mean_weights(g).softmax(0)), "Soft-max was taken of the weights"),
     (lambda a, g: (mean_weights(g) * a).relu(), "still one map a channel"),
     (lambda a, g: (mean_weights(g) * a).mean(0).relu(), "The mean over the channels was taken"),
-    (by_weights(lambda g: g.mean((1, 2))), "met the columns"),
+    (by_weights(lambda g: g.mean((1, 2))), "met the rows or the columns"),
     (lambda a, g: g.mean((1, 2)), "The positions are gone"),
     (grad_cam_read(torch.mean), "The positions are gone"),
-    (grad_cam_read(to_unit_positive), "scaled by its own values"),
-    (grad_cam_read(to_unit), "scaled by its own values"),
+    (grad_cam_read(to_unit_positive), "shifted or scaled by its own values"),
+    (grad_cam_read(to_unit), "shifted or scaled by its own values"),
     (lambda a, g: grad_cam(a, g).T, "Rows and columns are swapped"),
 ]
 
@@ -286,7 +324,26 @@ def one(image, baseline):
     return 1
 
 
+def one_gradient(gradient_at, image, baseline, steps):
+    for k in range(steps):
+        gradient = gradient_at(torch.lerp(baseline, image, (k + 0.5) / steps))
+    return (image - baseline) * gradient
+
+
 SHARES = [
+    (one_gradient, "Does each round of a loop overwrite the sum"),
+    (lambda at, image, base, steps: integrated(at, image, base, 50), "changes nothing"),
+    (shares_read(lambda shares: shares.numpy()), "got a NumPy array"),
+    (shares_read(lambda shares: shares.relu()), "Magnitudes were taken"),
+    (shares_read(lambda shares: shares.mean(0)), "were joined to one"),
+    (shares_read(lambda shares: shares / shares.abs().max()), "scaled by their own size"),
+    (along(lambda n: middles(n)[:-1]), "A step is missing"),
+    (along(lambda n: [*middles(n), 1 + 0.5 / n]), "A step is missing"),
+    (along(lambda n: [(k + 1.5) / n for k in range(n)]), "A step is missing"),
+    (along(join=lambda g, dim: g.sum(dim) / (len(g) + 1)), "another number than `steps`"),
+    (along(join=lambda g, dim: g), "There is still a result for each step"),
+    (along(point=lambda base, image, share: share * (image - base)), "The path misses"),
+    (lambda at, image, base, steps: at(image), "`image - baseline` is missing"),
     (along(join=torch.sum), "The gradients were added up"),
     (lambda at, image, base, steps: (image - base) * at(image), "at one point of the path"),
     (lambda at, image, base, steps: (image - base) * at(base), "at one point of the path"),
@@ -304,18 +361,21 @@ SHARES = [
     (trapezoids, "include both ends"),
     (along(start=torch.zeros_like), "The path begins at black"),
     (along(start=torch.zeros_like, factor=taking_image), "The path begins at black"),
-    (along(point=lambda base, image, share: base + share * image), "The path misses the image"),
+    (
+        along(point=lambda base, image, share: base + share * image),
+        "The path misses the image or the baseline",
+    ),
     (
         along(point=lambda base, image, share: image + share * (image - base)),
-        "The path misses the image",
+        "The path misses the image or the baseline",
     ),
     (factor_of_step, "a factor of its own step"),
     (times_the_point, "a factor of its own step"),
     (shares_read(torch.abs), "Magnitudes were taken"),
     (along(join=lambda g, dim: g.abs().mean(dim)), "Magnitudes were taken"),
     (along(factor=lambda image, base: (image - base).abs()), "Magnitudes were taken"),
-    (shares_read(torch.sum), "The shares were added up"),
-    (shares_read(lambda shares: shares.abs().amax(0)), "The shares were added up"),
+    (shares_read(torch.sum), "were joined to one"),
+    (shares_read(lambda shares: shares.abs().amax(0)), "were joined to one"),
 ]
 
 
@@ -386,7 +446,26 @@ def in_place(score_of, gradient_at, image, replacement, box):
     return before - score_of(image), (w * image).sum()
 
 
+def corner_of_replacement(image, replacement, box):
+    x0, y0, x1, y1 = box
+    covered = image.clone()
+    covered[:, y0:y1, x0:x1] = replacement[:, : y1 - y0, : x1 - x0]
+    return covered
+
+
 DROPS = [
+    (read_both(lambda drop, promise: (drop, drop - promise)), "the difference of the two drops"),
+    (read_both(lambda drop, promise: (drop.relu(), promise.relu())), "Magnitudes were taken"),
+    (of_box(lambda x0, x1, y0, y1: (x0, y0, x1, y1)), "read in another order"),
+    (of_box(lambda x0, y0, x1, y1: (x0, y0, x1, y1 + 1)), "The box is too large"),
+    (of_box(lambda x0, y0, x1, y1: (x0, y0, x1 - 1, y1 - 1)), "The box is too small"),
+    (of_box(lambda x0, y0, x1, y1: (x0 + 1, y0 + 1, x1, y1)), "The box is too small"),
+    (
+        replacing(lambda i, r, box: torch.where(box_of(i, box), r.mean(), i)),
+        "filled with one value",
+    ),
+    (replacing(corner_of_replacement), "another place of the replacement"),
+    (promising(lambda w, i, r: w.sum()), "1 of 2 points: The gradient was multiplied with"),
     (read_both(lambda drop, promise: (-drop, -promise)), "The sign is wrong"),
     (read_both(lambda drop, promise: (-drop, promise)), "The sign is wrong"),
     (promising(lambda w, i, r: (w * (r - i)).sum()), "The sign is wrong"),
@@ -401,7 +480,7 @@ DROPS = [
     (of_box(lambda x0, y0, x1, y1: (y0, x0, y1, x1)), "Rows and columns are swapped"),
     (of_box(lambda x0, y0, x1, y1: (x0, y0, x1 + 1, y1 + 1)), "The box is too large"),
     (of_box(lambda x0, y0, w, h: (x0, y0, x0 + w, y0 + h)), "as its width and height"),
-    (replacing(lambda i, r, box: i * ~box_of(i, box)), "The box turned black"),
+    (replacing(lambda i, r, box: i * ~box_of(i, box)), "filled with one value"),
     (replacing(one_channel), "One channel alone"),
     (promising(lambda w, i, r: (w * i).sum()), "the image or the replacement"),
     (promising(lambda w, i, r: -(w * r).sum()), "the image or the replacement"),
@@ -454,3 +533,32 @@ def test_a_small_change_keeps_the_promise():
     assert torch.allclose(drop, promise, rtol=1e-6, atol=0)
     drop, promise = both(*functions, image, other, (1, 1, 4, 4))
     assert not torch.allclose(drop, promise, rtol=1e-2, atol=0)
+
+
+def test_each_of_the_two_drops_earns_its_point():
+    task = next(task for task in TASKS["later_methods"] if task.answer == "drop_and_prediction")
+    wrong = {
+        2: both,
+        1: promising(lambda w, i, r: (w * i).sum()),
+        0: read_both(lambda drop, promise: (promise, drop)),
+    }
+    assert {task.grade(answer).points: answer for answer in wrong.values()} == wrong
+    assert task.grade(read_both(lambda drop, promise: (2 * drop, promise))).points == 1
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_there_where_they_are_switched_off(context):
+    def answer(*given):
+        with context():
+            return integrated(*given)
+
+    assert checks.check_integrated_gradients(answer).passed
+
+
+def test_an_answer_may_map_over_the_points():
+    def answer(gradient_at, image, baseline, steps):
+        shares = (torch.arange(steps) + 0.5) / steps
+        points = torch.lerp(baseline, image, shares[:, None, None, None])
+        return torch.vmap(gradient_at)(points).mean(0) * (image - baseline)
+
+    assert checks.check_integrated_gradients(answer).passed

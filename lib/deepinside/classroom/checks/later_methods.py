@@ -111,7 +111,7 @@ def check_class_activation_map(answer: Answer) -> Comparisons:
             _NOT_SUMMED: channels,
             _AXIS: [channels.sum(1), channels.sum(2)],
             _AVERAGED: right / shape[0],
-            _COLUMNS: _misplaced(activation, row) or right,
+            _COLUMNS: _misplaced(activation, row),
             "The negative part was cut off. This map keeps it: there the image speaks against the "
             "class.": [right.clamp(min=0), _weighed(activation, row.clamp(min=0))],
             "Magnitudes were taken, so that the sign is lost: a channel of negative weight speaks "
@@ -263,8 +263,9 @@ def check_grad_cam(answer: Answer) -> Comparisons:
             _NOT_SUMMED: _either(channels),
             _AXIS: [*_either(channels.sum(1)), *_either(channels.sum(2))],
             _AVERAGED: _either(signed / shape[0]),
-            _COLUMNS: [some for found in _misplaced(activation, weights) for some in _either(found)]
-            or right,
+            _COLUMNS: [
+                some for found in _misplaced(activation, weights) for some in _either(found)
+            ],
             "The positions are gone: the gradient alone is averaged over them, the activation "
             "keeps them.": [
                 weights,
@@ -447,9 +448,9 @@ def check_integrated_gradients(answer: Answer) -> Comparisons:
         of_more = tensor_of(answer(handed, image, baseline, 2 * steps), "the shares")
         value = answer(handed, image, baseline, steps)
         got = tensor_of(value, "the shares")
-        mistakes["Another number of `steps` changes nothing: cut the path into `steps` steps."] = (
-            got if torch.equal(got, of_more) else right
-        )
+        if torch.equal(got, of_more):
+            ignored = "Another number of `steps` changes nothing: cut the path into `steps` steps."
+            mistakes[ignored] = got
         yield Compared("the shares", value, right, mistakes)
 
 

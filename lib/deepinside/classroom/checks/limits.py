@@ -44,6 +44,13 @@ _MODE = (
 )
 
 
+_EQUAL = (
+    "Right for values that all differ, but equal values, such as a map's zeros, have to share the "
+    "mean of their ranks, and the formula with the sum of d² holds for different values only. "
+    "`scipy.stats.rankdata` gives these ranks; correlate them."
+)
+
+
 def _interval_example() -> Example:
     values = torch.tensor([2.0, 2.0, 2.0])
     shown = "The values are 2, 2 and 2: every draw of three of them has the mean 2."
@@ -104,22 +111,23 @@ def _compared_interval(ends: Tensor, values: Tensor, generator: torch.Generator)
     spread = (ends.std(0) / usual).square().mean().sqrt().item()
     around = torch.tensor([-1.0, 1.0]).double()
     error, low, high = deviation / math.sqrt(count), *right.abs().tolist()
-    narrow = 0.15 * min(low, high)
-    mistakes: dict[str, object] = {
-        "Both ends are the mean: all values were drawn each time, none of them twice. Draw *with* "
-        "replacement, as `torch.randint` does and `torch.randperm` does not.": (
-            torch.zeros(2) if ends.abs().max() < 1e-5 else right
-        ),
-        "The interval is far too narrow: the mean was taken over all draws at once, or over the "
-        "wrong axis. Each draw has a mean of its own, `mean(1)` of values (2000, N).": (
-            ends.mean(0)
-            if ends.abs().max() >= 1e-5 and ends.mean(0).abs().max() < narrow
-            else right
-        ),
-        "There are fewer than 2000 draws.": [
-            right if spread < 2.3 else torch.stack([_quantiles(m) for m in means.split(n)]).mean(0)
+    mistakes: dict[str, object] = {}
+    if ends.abs().max() < 1e-5:
+        mistakes[
+            "Both ends are the mean: all values were drawn each time, none of them twice. Draw "
+            "*with* replacement, as `torch.randint` does and `torch.randperm` does not."
+        ] = ends.mean(0)
+    elif ends.mean(0).abs().max() < 0.15 * min(low, high):
+        mistakes[
+            "The interval is far too narrow: the mean was taken over all draws at once, or over "
+            "the wrong axis. Each draw has a mean of its own, `mean(1)` of values (2000, N)."
+        ] = ends.mean(0)
+    if spread > 2.3:
+        mistakes["There are fewer than 2000 draws."] = [
+            torch.stack([_quantiles(part) for part in means.split(n)]).mean(0)
             for n in (10, 20, 50, 100, 200)
-        ],
+        ]
+    mistakes |= {
         "This is an interval of 90 %: leave out 2.5 % at each end, the quantiles 0.025 and "
         "0.975.": _ends(means, 0.05, 0.95),
         "One end is wrong: leave out 2.5 % at *each* end, the quantiles 0.025 and 0.975.": [
@@ -210,11 +218,8 @@ def check_rank_correlation(answer: Answer) -> Comparisons:
         ranks = [stats.rankdata(values) for values in pair]
         n, right = first.numel(), _pearson(*ranks)
         squares = 6 * np.sum((ranks[0] - ranks[1]) ** 2) / (n * (n**2 - 1))
-        equal = "Right for values that all differ, but equal values, such as a map's zeros, have "
-        mistakes[
-            equal + "to share the mean of their ranks, and the formula with the sum of d² holds "
-            "for different values only. `scipy.stats.rankdata` gives these ranks; correlate them."
-        ] = _any_number(value) if first is zeros else right
+        if first is zeros and not math.isclose(float(_any_number(value)), right, abs_tol=1e-4):
+            mistakes[_EQUAL] = _any_number(value)
         mistakes["It is 1 minus the correlation: the same order has to give 1."] = [
             1 - right,
             squares,
@@ -222,9 +227,9 @@ def check_rank_correlation(answer: Answer) -> Comparisons:
         yield Compared("the rank correlation", value, right, mistakes)
 
 
-def _any_number(value: object) -> object:
+def _any_number(value: object) -> Tensor:
     number = tensor_of(value, "the rank correlation")
-    return number if number.numel() == 1 else torch.nan
+    return number if number.numel() == 1 else torch.tensor(torch.nan)
 
 
 def _other_correlations(first: Tensor, second: Tensor) -> dict[str, object]:
@@ -856,7 +861,6 @@ def _other_orders(
         ],
         "Rows and columns are swapped: place p of a flattened map is row p // width, column "
         "p % width.": [
-            curve(image, saliency.T, replacement) if height == width else right,
             curve(image, saliency.T.reshape(height, width), replacement),
         ],
     }
