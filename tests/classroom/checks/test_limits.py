@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from deepinside import limits, measures
+from deepinside.classroom.checks import TASKS
 from deepinside.classroom.checks import limits as checks
 
 
@@ -23,14 +24,16 @@ def interval_of(values, generator, draws=2000, quantiles=(0.025, 0.975)):
 def interval_by_loop(values, generator):
     means = []
     for _ in range(2000):
-        drawn = torch.randint(0, 8, (8,), generator=generator)
+        drawn = torch.randint(len(values), values.shape, generator=generator)
         means.append(values[drawn].mean().item())
     means.sort()
     return means[49], means[1950]
 
 
 def interval_by_multinomial(values, generator):
-    drawn = torch.multinomial(torch.ones(2000, 8), 8, replacement=True, generator=generator)
+    drawn = torch.multinomial(
+        torch.ones(2000, len(values)), len(values), replacement=True, generator=generator
+    )
     return tuple(np.percentile(values.numpy()[drawn.numpy()].mean(1), [2.5, 97.5]))
 
 
@@ -80,7 +83,7 @@ def randomize(network, count, generator, *, draw=draw_he, bias=torch.zeros_like,
 
 def randomize_by_init(network, count, generator):
     made = copy.deepcopy(network)
-    layers = [m for m in made.modules() if hasattr(m, "weight")]
+    layers = [m for m in made.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer in layers[::-1][:count]:
         nn.init.normal_(
             layer.weight, std=math.sqrt(2 / layer.weight[0].numel()), generator=generator
@@ -90,19 +93,10 @@ def randomize_by_init(network, count, generator):
     return made
 
 
-def randomize_uniformly(network, count, generator):
-    def draw(layer, generator):
-        bound = math.sqrt(6 / layer.weight[0].numel())
-        drawn = torch.rand(layer.weight.shape, generator=generator, dtype=torch.float64)
-        return (2 * drawn - 1) * bound
-
-    return randomize(network, count, generator, draw=draw)
-
-
 def randomize_by_state(network, count, generator):
     made = copy.deepcopy(network)
     state = made.state_dict()
-    names = [name for name in state if name.endswith("weight")][-count:]
+    names = [name for name in state if name.endswith("weight") and state[name].ndim > 1][-count:]
     for name in names:
         inputs = state[name][0].numel()
         shape = state[name].shape
@@ -213,7 +207,6 @@ RIGHT = {
     checks.check_randomize_top: [
         randomize,
         randomize_by_init,
-        randomize_uniformly,
         randomize_by_state,
         randomize_of_limits,
     ],
@@ -229,18 +222,18 @@ RIGHT = {
 
 
 def interval_without_replacement(values, generator):
-    orders = [torch.randperm(8, generator=generator) for _ in range(200)]
+    orders = [torch.randperm(len(values), generator=generator) for _ in range(200)]
     means = torch.stack([values[order].mean() for order in orders])
     return means.quantile(0.025), means.quantile(0.975)
 
 
 def interval_of_sums(values, generator):
-    drawn = torch.randint(8, (2000, 8), generator=generator)
+    drawn = torch.randint(len(values), (2000, len(values)), generator=generator)
     return np.quantile(values[drawn].sum(1), [0.025, 0.975])
 
 
 def interval_unseeded(values, generator):
-    drawn = values[torch.randint(8, (2000, 8))].mean(1)
+    drawn = values[torch.randint(len(values), (2000, len(values)))].mean(1)
     return drawn.quantile(0.025), drawn.quantile(0.975)
 
 
@@ -248,14 +241,41 @@ def about_the_mean(half):
     return lambda values, generator: (values.mean() - half(values), values.mean() + half(values))
 
 
+def draws(values, generator, number=2000):
+    return values[torch.randint(len(values), (number, len(values)), generator=generator)]
+
+
+def ends_of(means):
+    return means.quantile(0.025), means.quantile(0.975)
+
+
+def interval_of_any_seed(values, generator):
+    drawn = np.random.default_rng().choice(values.numpy(), (2000, len(values)))
+    return np.quantile(drawn.mean(1), [0.025, 0.975])
+
+
 INTERVALS = [
+    (lambda v, g: ends_of(draws(v, g).mean(0)), "over the wrong axis"),
+    (lambda v, g: ends_of(draws(v, g, 100).mean(1)), "fewer than 2000 draws"),
+    (lambda v, g: interval_of(v, g, quantiles=(0.005, 0.995)), "The interval is too wide"),
+    (lambda v, g: ends_of(draws(v, g)[:, :-1].mean(1)), "The interval is too wide"),
+    (lambda v, g: interval_of(v, g, quantiles=(0.16, 0.84)), "The interval is too narrow"),
+    (lambda v, g: np.percentile(draws(v, g).mean(1), [0.025, 0.975]), "from 0 to 100"),
+    (lambda v, g: ends_of(draws(v, g).median(1).values), "Medians were taken"),
+    (lambda v, g: interval_of(v, g) - v.mean(), "distances from the mean"),
+    (about_the_mean(lambda v: 1.96 * v.std() / len(v) ** 0.5), "symmetric about the mean"),
+    (
+        lambda v, g: ends_of(v[torch.randint(len(v) - 1, (2000, len(v)), generator=g)].mean(1)),
+        "The first or the last value",
+    ),
+    (interval_of_any_seed, "The same generator state"),
     (interval_without_replacement, "*with* replacement"),
     (lambda v, g: interval_of(v, g, quantiles=(0.05, 0.95)), "an interval of 90 %"),
-    (lambda v, g: interval_of(v, g, quantiles=(0.0, 0.95)), "at *each* end"),
+    (lambda v, g: interval_of(v, g, quantiles=(0.05, 0.975)), "at *each* end"),
     (lambda v, g: interval_of(v, g).flip(0), "the wrong order"),
     (lambda v, g: (v.quantile(0.025), v.quantile(0.975)), "quantiles of the values"),
     (about_the_mean(torch.std), "standard deviation of the values"),
-    (about_the_mean(lambda v: v.std() / 8**0.5), "one standard error"),
+    (about_the_mean(lambda v: v.std() / len(v) ** 0.5), "too narrow"),
     (interval_of_sums, "The sums of the draws"),
     (lambda v, g: v.mean(), "Expected the two ends of the interval"),
     (interval_unseeded, "Other generators change nothing"),
@@ -282,6 +302,23 @@ def rank_uncentered(first, second):
 
 
 RANKS = [
+    (lambda a, b: -rank_by_scipy(a, b), "The sign is wrong"),
+    (lambda a, b: abs(rank_by_scipy(a, b)), "The sign is lost"),
+    (lambda a, b: rank_by_scipy(a, b) ** 2, "The sign is lost"),
+    (lambda a, b: stats.pearsonr(stats.rankdata(a), b.flatten())[0], "one map alone"),
+    (rank_with(np.sort), "The values were sorted"),
+    (
+        lambda a, b: np.mean([rank_by_scipy(*rows) for rows in zip(a, b, strict=True)]),
+        "within each row or column",
+    ),
+    (lambda a, b: rank_by_scipy(a, b.T), "are paired wrongly"),
+    (lambda a, b: np.cov(stats.rankdata(a), stats.rankdata(b))[0, 1], "the covariance"),
+    (
+        lambda a, b: rank_by_scipy(a, b) * a.numel() / (a.numel() - 1),
+        "One divisor is n",
+    ),
+    (lambda a, b: np.corrcoef(stats.rankdata(a), stats.rankdata(b)), "the matrix"),
+    (lambda a, b: rank_by_scipy(a, a), "with itself"),
     (rank_with(lambda v: v), "correlation of the values"),
     (rank_with(np.argsort), "`argsort` gives the places"),
     (rank_with(lambda v: np.argsort(-v)), "`argsort` gives the places"),
@@ -291,7 +328,7 @@ RANKS = [
     (rank_uncentered, "The mean was not subtracted"),
     (lambda a, b: stats.kendalltau(a.flatten(), b.flatten()).statistic, "Kendall's"),
     (lambda a, b: stats.spearmanr(a.flatten(), b.flatten()), "a p-value"),
-    (lambda a, b: stats.spearmanr(a, b).statistic, "`flatten` the maps"),
+    (lambda a, b: stats.spearmanr(a, b).statistic, "`flatten` the maps first"),
     (lambda a, b: 1 - rank_by_scipy(a, b), "1 minus the correlation"),
 ]
 
@@ -343,13 +380,90 @@ def in_place(network, count, generator):
     return network
 
 
+def randomize_uniformly(network, count, generator):
+    def draw(layer, generator):
+        bound = math.sqrt(6 / layer.weight[0].numel())
+        drawn = torch.rand(layer.weight.shape, generator=generator)
+        return (2 * drawn - 1) * bound
+
+    return randomize(network, count, generator, draw=draw)
+
+
 def unrepeatable(layer, generator):
     seeded = np.random.default_rng()
-    drawn = torch.from_numpy(seeded.standard_normal(layer.weight.shape))
+    drawn = torch.from_numpy(seeded.standard_normal(layer.weight.shape)).float()
     return drawn * (2 / layer.weight[0].numel()) ** 0.5
 
 
+def all_forget(kind):
+    """The right layers, and every batch norm with them."""
+
+    def answer(network, count, generator):
+        made = randomize(network, count, generator)
+        for layer in made.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                getattr(layer, kind)()
+        return made
+
+    return answer
+
+
+def of_float64(network, count, generator):
+    made = randomize(network, count, generator)
+    for layer in weighted(made)[-count:]:
+        layer.weight.data = layer.weight.data.double()
+    return made
+
+
+def owners_of_parameters(network, count):
+    last = {id(parameter) for parameter in list(network.parameters())[-count:]}
+    return [layer for layer in weighted(network) if id(layer.weight) in last]
+
+
+def repeated(layer, generator):
+    return draw_he(layer, generator)[:1].expand(layer.weight.shape)
+
+
 LAYERS = [
+    (all_forget("reset_parameters"), "A batch norm has changed"),
+    (all_forget("reset_running_stats"), "A batch norm has changed"),
+    (
+        picking(lambda n, count: [m for m in n.modules() if hasattr(m, "weight")][-count:]),
+        "A batch norm",
+    ),
+    (lambda *given: randomize(*given).train(), "in training mode"),
+    (of_float64, "weights of torch.float64"),
+    (picking(lambda n, count: weighted(n)[:-count]), "the wrong side of `count`"),
+    (picking(lambda n, count: weighted(n)[-count - 1 :]), "One layer too many"),
+    (picking(lambda n, count: weighted(n)[-count:-1]), "One layer too few"),
+    (picking(owners_of_parameters), "weight and bias of a layer count as one"),
+    (
+        picking(lambda n, count: [m for m in n.modules() if isinstance(m, nn.Linear)][-count:]),
+        "Layers of one kind alone",
+    ),
+    (drawing(repeated), "1 of 3 points: All units of a layer have the same weights"),
+    (drawing(lambda layer, g: 0.3 + draw_he(layer, g)), "The mean of the new weights"),
+    (randomize_uniformly, "The new weights are uniform"),
+    (scaled(lambda w: 2**0.5 / w[0].numel()), "The root was taken of 2 alone"),
+    (scaled(lambda w: (2 / len(w)) ** 0.5), "The units of the layer"),
+    (scaled(lambda w: (2 / w.numel()) ** 0.5), "All weights of the layer"),
+    (
+        drawing(
+            lambda layer, g: (
+                torch.randn(layer.weight.shape, generator=g)
+                * (2 / layer.weight[0].numel() / getattr(layer, "groups", 1)) ** 0.5
+            )
+        ),
+        "of a grouped convolution",
+    ),
+    (
+        scaled(lambda w: (2 / (w.shape[1] * (w.shape[2] ** 2 if w.ndim > 2 else 1))) ** 0.5),
+        "A kernel was taken for square",
+    ),
+    (
+        scaled(lambda w: (2 / (w[0].numel() + len(w) * w[0, 0].numel())) ** 0.5),
+        "as Xavier's initialization",
+    ),
     (lambda n, count, g: copy.deepcopy(n), "No layer has other weights"),
     (picking(lambda n, count: weighted(n)[:count]), "The *first* layers"),
     (picking(lambda n, count: weighted(n)), "All layers were drawn anew"),
@@ -373,7 +487,7 @@ LAYERS = [
     (scaled(lambda w: (2 / (w.shape[0] * w[0, 0].numel())) ** 0.5), "outputs of the layer"),
     (scaled(lambda w: (2 / w.shape[1]) ** 0.5), "The input channels alone"),
     (scaled(lambda w: (1 / w[0].numel()) ** 0.5), "variance is 1 / inputs"),
-    (default_init, "`reset_parameters`"),
+    (default_init, "The new weights are uniform"),
     (
         drawing(
             lambda layer, g: torch.randn(layer.weight.shape) * (2 / layer.weight[0].numel()) ** 0.5
@@ -387,7 +501,18 @@ LAYERS = [
     (lambda n, count, g: copy.deepcopy(n.features), "has other layers"),
 ]
 
+
+def joined_edges(join):
+    return lambda image: join(torch.stack([edges_by_kernels(plane[None]) for plane in image]))
+
+
 EDGES = [
+    (joined_edges(lambda each: each.mean(0)), "The edges of each channel were joined"),
+    (lambda image: edges_by_kernels(image.amax(0)[None]), "The channels were weighed"),
+    (lambda image: filters.prewitt(image.mean(0).numpy()), "another filter than Sobel's"),
+    (lambda image: torch.atan2(*slopes(image)), "the direction of the gradient"),
+    (lambda image: -edges_by_kernels(image), "The sign is wrong"),
+    (lambda image: edges_by_kernels(image)[1:-1, 1:-1], "without `padding=1`"),
     (lambda image: slopes(image)[0].abs(), "along one axis"),
     (lambda image: slopes(image)[1], "along one axis"),
     (lambda image: slopes(image).sum(0).abs(), "so that they cancel"),
@@ -456,7 +581,56 @@ def curve_forgetting(network, image, saliency, c, replacement, steps):
     return found
 
 
+def curve_counting(count):
+    """A curve that has replaced another number of pixels in step k, of n pixels a step."""
+
+    def answer(network, image, saliency, c, replacement, steps):
+        order = saliency.flatten().argsort(descending=True)
+        stages = []
+        for k in range(steps + 1):
+            there = image.flatten(1).clone()
+            gone = order[: max(count(k, len(order) // steps), 0)]
+            there[:, gone] = replacement.flatten(1)[:, gone]
+            stages.append(there.view_as(image))
+        return network(torch.stack(stages)).softmax(1)[:, c].detach()
+
+    return answer
+
+
+def curve_in_training_mode(network, *rest):
+    network.train()
+    return curve(network, *rest)
+
+
+def curve_by_places(network, image, saliency, c, replacement, steps):
+    places = saliency.flatten().argsort(descending=True).view_as(saliency)
+    return curve(network, image, -places.float(), c, replacement, steps)
+
+
+def curve_of_each_pixel(network, image, saliency, c, replacement, steps):
+    return curve(network, image, saliency, c, replacement, saliency.numel())
+
+
+def curve_of_rows(network, image, saliency, *rest):
+    return curve(network, image, -torch.arange(saliency.numel()).view_as(saliency).float(), *rest)
+
+
 CURVES = [
+    (curve_in_training_mode, "put into training mode"),
+    (curve_by_places, "`argsort` gives the places of the pixels"),
+    (curve_of_each_pixel, "There is a value for each pixel"),
+    (curve_of_rows, "in the order of rows"),
+    (curve_counting(lambda k, n: k * n + 1), "One pixel too many or too few"),
+    (curve_counting(lambda k, n: (k + 1) * n), "a step ahead or late"),
+    (curve_counting(lambda k, n: (k - 1) * n), "a step ahead or late"),
+    (curve_counting(lambda k, n: k), "Too few pixels are replaced"),
+    (lambda n, i, s, *rest: curve(n, i, s.abs(), *rest), "Magnitudes were ranked"),
+    (curve_reading(lambda scores, c: scores.sigmoid()[:, c]), "Sigmoid was taken"),
+    (curve_reading(lambda scores, c: scores.softmax(1)[:, c - 1]), "the curve of another class"),
+    (curve_reading(lambda scores, c: scores.softmax(1)), "the probabilities of all classes"),
+    (lambda *given: curve(*given).flip(0), "The curve runs backward"),
+    (lambda *given: 1 - curve(*given), "by how much the probability falls"),
+    (lambda *given: curve(*given) / curve(*given)[0], "divided by its first or largest"),
     (lambda n, i, s, *rest: curve(n, i, -s, *rest), "The lowest pixels go first"),
     (curve_reading(lambda scores, c: scores[:, c]), "This is the class score"),
     (curve_reading(lambda scores, c: scores.log_softmax(1)[:, c]), "the log-probability"),
@@ -466,7 +640,7 @@ CURVES = [
     (curve_forgetting, "The pixels of earlier steps"),
     (lambda *given: curve(*given)[1:], "lacks its start or its end"),
     (curve_replacing(one_channel), "Only one channel"),
-    (curve_replacing(to_black), "The pixels turn black"),
+    (curve_replacing(to_black), "The pixels turn black, or"),
     (curve_replacing(transposed), "Rows and columns are swapped"),
     (lambda *given: curve(*given).mean(), "the area under the curve"),
 ]
@@ -491,7 +665,31 @@ def left_gradients(network, image, changed, c):
     return (image.grad * difference).sum()
 
 
+def twice_backward(network, image, changed, c):
+    image = image.clone().requires_grad_()
+    for _ in range(2):
+        network(image[None])[0, c].backward()
+    return (image.grad * (changed - image)).sum().item()
+
+
+def in_training_mode(network, *rest):
+    network.train()
+    return predicted(network, *rest)
+
+
 CHANGES = [
+    (twice_backward, "`.backward()` was called twice"),
+    (in_training_mode, "put into training mode"),
+    (
+        lambda *given: real_change(*given) - predicted(*given),
+        "the difference of the real change",
+    ),
+    (joined(lambda w, d: (w * d)[0].sum()), "One channel alone takes part"),
+    (joined(lambda w, d: w.sum() * d.sum()), "were added up apart"),
+    (joined(lambda w, d: w.sum()), "the gradient alone"),
+    (joined(lambda w, d: (w * d).sum() / d.norm()), "divided by a length"),
+    (read_as(lambda scores, c: scores[0, c - 1]), "belongs to another class"),
+    (read_as(lambda scores, c: F.cross_entropy(scores, torch.tensor([c]))), "Soft-max was taken"),
     (read_as(lambda scores, c: scores.softmax(1)[0, c]), "Soft-max was taken"),
     (read_as(lambda scores, c: scores.log_softmax(1)[0, c]), "Soft-max was taken"),
     (real_change, "This is the real change"),
@@ -534,6 +732,13 @@ WRONG = {
 
 def test_other_layers_than_asked_for_are_named():
     result = checks.check_randomize_top(picking(lambda n, count: weighted(n)[1:2]))
-    assert "With count=1 expected new weights in classifier.3; they are new in features.2" in (
+    assert "With count=1 expected new weights in classifier.3; they are new in features.3" in (
         result.message
     )
+
+
+def test_the_right_layers_earn_a_point_however_their_weights_are_drawn():
+    task = next(task for task in TASKS["limits"] if task.answer == "randomize_top")
+    assert task.grade(scaled(lambda w: 1.0)).points == 1
+    assert task.grade(picking(lambda n, count: weighted(n)[:count])).points == 0
+    assert task.grade(randomize).points == 3

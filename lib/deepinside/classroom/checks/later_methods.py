@@ -310,7 +310,7 @@ def _score_and_gradient(
             try:
                 variable.requires_grad_()
             except RuntimeError:  # within torch.vmap; torch.func takes seconds to be loaded
-                scores, backward = torch.func.vjp(network, variable[None])
+                scores, backward, *_ = torch.func.vjp(network, variable[None])
                 of_class = torch.zeros_like(scores)
                 of_class[:, c] = 1
                 return backward(of_class)[0][0].detach()
