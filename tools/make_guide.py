@@ -25,7 +25,7 @@ def with_tables(text: str) -> str:
 
 
 def table(what: str) -> str:
-    """Return the table of a session or of all tasks, in Markdown."""
+    """Return the plan of a session or the tables of tasks, in Markdown."""
     kind, _, number = what.partition(" ")
     return plan(int(number)) if kind == "session" else tasks()
 
@@ -33,13 +33,13 @@ def table(what: str) -> str:
 def plan(number: int) -> str:
     """Return when each slide of a session begins."""
     text = (ROOT / "classroom" / "slides" / f"session_{number}.md").read_text("utf-8")
-    rows, minute = ["| Begins | Minutes | Slide |", "|---|---|---|"], 0
+    rows, minute = [], 0
     for slide in re.split(r"^---$", text, flags=re.MULTILINE):
         minutes = int(NOTE.search(slide)[1])
         title = re.search(r"^#+ (?:Session \d: )?(.+)$", slide, re.MULTILINE)[1]
         given = re.findall(r"```tasks\n\w+ ([\d ]+)\n```", slide)
         title += f" ({', '.join(f'task {one}' for one in given[0].split())})" if given else ""
-        rows.append(f"| {clock(minute)} | {minutes} | {title} |")
+        rows.append(f"- **{clock(minute)}**, {minutes} min: {title}")
         minute += minutes
     return "\n".join(rows)
 

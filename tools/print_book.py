@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 import pages
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = "book/api/"
+LEFT_OUT = ("book/api/", "book/teaching")
 SHEETS = 'link[rel="stylesheet"]'
 REPEATED = {"Exercises", "Recap", "References"}  # sections of every chapter, not in the contents
 NAME = "deep-inside-convnets.pdf"

@@ -207,6 +207,9 @@ def test_axe_finds_nothing_serious(shown):
 def test_print_view_has_a_page_a_slide(shown):
     seen = shown("session_5", "?print-pdf")
     seen.page.wait_for_selector(".pdf-page")
+    seen.page.emulate_media(media="print")
+    lefts = "() => [...document.querySelectorAll('h2')].map((h) => h.getBoundingClientRect().left)"
+    assert min(seen.page.evaluate(lefts)) >= 64
     path = Path(seen.home.removeprefix("file://"), "slides.pdf")
     seen.page.pdf(path=path, prefer_css_page_size=True, print_background=True)
     assert len(PdfReader(path).pages) == seen.page.evaluate("Reveal.getTotalSlides()")

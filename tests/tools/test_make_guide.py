@@ -25,9 +25,9 @@ def test_it_lists_every_task_with_its_points_and_minutes():
 
 def test_a_session_s_plan_has_each_slide_and_ends_after_90_minutes():
     for number in range(1, 7):
-        rows = re.findall(r"^\| (\d):(\d\d) \| (\d+) \| (.+) \|$", make_guide.plan(number), re.M)
+        rows = re.findall(r"^- \*\*(\d):(\d\d)\*\*, (\d+) min: .+$", make_guide.plan(number), re.M)
         minute = 0
-        for hour, begins, minutes, _ in rows:
+        for hour, begins, minutes in rows:
             assert 60 * int(hour) + int(begins) == minute
             minute += int(minutes)
         assert minute == 90
@@ -36,7 +36,7 @@ def test_a_session_s_plan_has_each_slide_and_ends_after_90_minutes():
 def test_a_table_that_is_missing_is_written_and_what_follows_stays():
     empty = "<!-- session 1 -->\n<!-- end -->\n\nAsk.\n\n<!-- session 2 -->\n<!-- end -->\n"
     made = make_guide.with_tables(empty)
-    assert made.count("| 0:00 | 4 |") == 2
+    assert made.count("- **0:00**, 4 min") == 2
     assert "<!-- end -->\n\nAsk.\n" in made
     assert make_guide.with_tables(made) == made
 
