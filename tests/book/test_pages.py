@@ -84,7 +84,8 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
-        self.anchors.add(given.get("id"))
+        # a state in an address is one of an explorer, by its name
+        self.anchors |= {given.get("id"), given.get("data-name")}
         if tag == "a" and given.get("href"):
             self.links.append(given["href"])
         self.in_style = tag == "style"
