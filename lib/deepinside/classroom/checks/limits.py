@@ -310,12 +310,13 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _randomize_example() -> Example:
-    network = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).eval()
     shown = (
-        "Two layers with weights, a ReLU between them, count = 1: the copy's first layer stays, "
-        "its last gets a new weight of variance 2 / 1 and the bias 0."
+        "Two layers with weights, a ReLU between them, count = 1: a copy of the network, whose "
+        "first layer stays and whose last has weights of variance 2 / 2 and the bias 0."
     )
-    return Example((network, 1, torch.Generator().manual_seed(0)), shown, "a network")
+    # weights are drawn, so that only the layers can be shown
+    return Example((network, 1, torch.Generator().manual_seed(0)), shown, network)
 
 
 @task(
@@ -323,6 +324,7 @@ def _randomize_example() -> Example:
     points=3,
     minutes=25,
     parts={"the layers": 1, "their weights": 2},
+    example=_randomize_example,
     praise="The upper layers know nothing any more, the lower ones and the original all.",
 )
 def check_randomize_top(answer: Answer) -> Comparisons:
