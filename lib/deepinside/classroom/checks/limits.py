@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import ndimage, stats
+from skimage import filters
 from torch import Tensor, nn
 
 from deepinside.classroom.answers import (
@@ -600,11 +601,10 @@ def _edge_example() -> Example:
     image[:, :, 2] = 1
     shown = (
         "The right column of 3 x 3 pixels is white, the rest black. In the middle, the derivative "
-        "along a row is 1 + 2 + 1 = 4, the one along a column 0; the border depends on the "
-        "padding, and a factor does not matter."
+        "along the row is 1 + 2 + 1 = 4, the one along the column 0: the length is 4. A factor "
+        "does not matter (here it is 1 / sqrt(32), as in scikit-image), nor does the border."
     )
-    right = torch.from_numpy(np.hypot(*(ndimage.sobel(image[0].numpy(), k) for k in (0, 1))))
-    return Example((image,), shown, right)
+    return Example((image,), shown, torch.from_numpy(filters.sobel(image[0].numpy())))
 
 
 @task(
@@ -613,6 +613,7 @@ def _edge_example() -> Example:
     minutes=10,
     optional=True,
     praise="High at edges, whatever a network makes of them.",
+    example=_edge_example,
 )
 def check_edge_map(answer: Answer) -> Comparisons:
     """Check ``edge_map(image)``.
