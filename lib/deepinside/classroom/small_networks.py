@@ -65,8 +65,9 @@ def fill(network: nn.Module, deviation: float, *, seed: int) -> None:
 def scored_images() -> list[tuple[nn.Sequential, Tensor, int]]:
     """Return networks, images and classes; no class is the one of the highest score."""
     cases = []
-    for size, seed in (((4, 6), 1), ((5, 3), 2)):
-        network, image = relu_network(size, classes=5, seed=seed), drawn_image(3, *size, seed=seed)
+    for size, seed, classes in (((4, 6), 1, 5), ((5, 3), 2, 6)):
+        network = relu_network(size, classes=classes, seed=seed)
+        image = drawn_image(3, *size, seed=seed)
         with torch.no_grad():
             cases.append((network, image, network(image[None])[0].argsort()[-2].item()))
     return cases

@@ -67,6 +67,11 @@ def score_as_batch(network, image, c):
 
 
 def score_by_dot(network, image, c):
+    scores = network(image[None])[0]
+    return scores @ torch.eye(len(scores))[c]
+
+
+def score_of_five(network, image, c):
     chosen = torch.zeros(5)
     chosen[c] = 1
     return network(image[None])[0] @ chosen
@@ -477,6 +482,7 @@ WRONG = {
         ),
     ],
     checks.check_class_score: [
+        (score_of_five, "It raised IndexError"),
         (score_of(lambda scores, c: scores[c].exp()), "This is the exponential"),
         (score_of(lambda scores, c: int(scores[c])), "The score was cut or rounded"),
         (score_of(lambda scores, c: round(scores[c].item())), "The score was cut or rounded"),
@@ -485,7 +491,10 @@ WRONG = {
         (score_of(lambda scores, c: scores[c].relu()), "The sign is lost: a score"),
         (score_of(lambda scores, c: -scores[c]), "The sign is wrong: return the score"),
         (score_of(lambda scores, c: scores[0]), "This is always the score of the class 0"),
-        (score_of(lambda scores, c: scores[(c + 1) % 5]), "This is the score of a neighboring"),
+        (
+            score_of(lambda scores, c: scores[(c + 1) % len(scores)]),
+            "This is the score of a neighboring",
+        ),
         (score_of(lambda scores, c: scores.sum()), "All scores are added or averaged"),
         (score_of(lambda scores, c: scores.mean()), "All scores are added or averaged"),
         (score_of(lambda scores, c: scores.softmax(0)[c]), "This is the soft-max"),

@@ -145,9 +145,15 @@ def check_class_score(answer: Answer) -> Comparisons:
     It should return S_c(I), a number, of one image (3, H, W).
     """
     # of both signs; cut to whole numbers they are no index of a class that plays a part
-    cases = (((4, 6), 1, 3), ((4, 6), 4, 4), ((5, 3), 3, 7), ((4, 6), 0, 7))
-    for size, c, seed in cases:
-        network = relu_network(size, classes=5, seed=seed).requires_grad_(False)
+    cases = (
+        ((4, 6), 1, 3, 5),
+        ((4, 6), 4, 4, 5),
+        ((5, 3), 3, 7, 5),
+        ((4, 6), 0, 7, 5),
+        ((3, 4), 5, 9, 7),
+    )
+    for size, c, seed, classes in cases:
+        network = relu_network(size, classes=classes, seed=seed).requires_grad_(False)
         image = drawn_image(3, *size, seed=seed)
         scores = network(image[None])[0].detach()
         score = scores[c]
@@ -169,7 +175,7 @@ def check_class_score(answer: Answer) -> Comparisons:
             "The sign is wrong: return the score as the network returns it.": -score,
             "This is the score of a neighboring class: classes are counted from 0.": [
                 scores[c - 1],
-                scores[(c + 1) % 5],
+                scores[(c + 1) % classes],
             ],
             "This is always the score of the class 0: take that of `class_index`.": scores[0],
             "All scores are added or averaged: take one of them.": [scores.sum(), scores.mean()],

@@ -597,7 +597,7 @@ def check_smooth_grad(answer: Answer) -> Comparisons:
                 _map(each.std(0)),
             ],
             "This belongs to another class: take the one that was asked for.": [
-                _map(class_gradient(network, noisy, k).mean(0)) for k in (0, c - 1, c + 1)
+                _map(class_gradient(network, noisy, k).mean(0)) for k in (0, c - 1, (c + 1) % 5)
             ],
             "This is the gradient of the soft-max probability, in which the other classes take "
             "part: differentiate the class score, as the network returns it.": _map(
