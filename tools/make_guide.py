@@ -17,6 +17,7 @@ from deepinside.classroom.checks import TASKS
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "book" / "teaching.md"
 MADE = re.compile(r"(<!-- (session \d|tasks) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+QUESTION = re.compile(r"\*(Core|Optional) · \d points · about (\d+) minutes\*")
 
 
 def with_tables(text: str) -> str:
@@ -62,12 +63,15 @@ def tasks() -> str:
         more = sum(task.minutes for task in known if task.optional)
         spent = f"{core} minutes for the core" + f", {more} for the rest" * bool(more)
         head = f"**{title}**: {sum(points.values())} points, {spent}"
+        found = exercises(teacher)
+        asked = QUESTION.match(found[-1].text)
+        head += f"; {asked[2]} minutes for the question" + ", optional" * (asked[1] == "Optional")
         rows = ["| Task | Points | Minutes | Part |", "|---|---|---|---|"]
-        for exercise in exercises(teacher):
+        for exercise in found:
             task = checked.get(exercise.name)
             kind = "question" if task is None else "optional" if task.optional else "core"
             worth = points[exercise.name] if task is None else task.points
-            minutes = task.minutes if task else ""
+            minutes = task.minutes if task else asked[2]
             heading = exercise.title.removeprefix("Task ").replace(":", ".", 1)
             rows.append(f"| {heading} | {worth} | {minutes} | {kind} |")
         parts.append(head + "\n\n" + "\n".join(rows))
