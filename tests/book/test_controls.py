@@ -30,6 +30,7 @@ STATE = """() => JSON.stringify([
     [...document.querySelectorAll("dialog, details")].map((part) => part.open),
     [...document.querySelectorAll("[aria-expanded]")].map((part) => part.ariaExpanded),
     [...document.querySelectorAll("[aria-pressed]")].map((part) => part.ariaPressed),
+    [...document.querySelectorAll(".self-test")].map((part) => part.querySelectorAll(".shown").length),
 ])"""
 WATCHED = """
     window.watched = { printed: 0, copied: 0 };
