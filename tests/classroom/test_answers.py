@@ -644,11 +644,33 @@ MASK = torch.tensor([True, False])
         (RIGHT.numpy(), RIGHT, "got a NumPy array: `torch.from_numpy` makes a tensor of it."),
         (RIGHT.tolist(), RIGHT, "got a list of 2: `torch.tensor` makes a tensor of it."),
         (tuple(RIGHT), RIGHT, "got a tuple of 2: `torch.stack` makes a tensor of it."),
+        ((RIGHT,), RIGHT, "as a tensor, got a tuple of 1: take its only element, `[0]`."),
+        (
+            [RIGHT] * 5,
+            RIGHT,
+            "as a tensor of shape (2, 2), got a list of 5, each a tensor of (2, 2). Return one: "
+            "one of these, or what they give together.",
+        ),
+        (list(RIGHT.ravel()), RIGHT, "of shape (2, 2), got a list of 4, each a tensor of one num"),
+        (RIGHT.ravel().tolist(), RIGHT, "got a list of 4, each a single number (float)."),
+        (
+            (RIGHT, RIGHT.sum()),
+            RIGHT,
+            "of shape (2, 2), got a tuple of 2: a tensor of (2, 2) and a tensor of one number.",
+        ),
+        ((RIGHT, None), RIGHT, "got a tuple of 2: a tensor of (2, 2) and None."),
+        ([], RIGHT, "as a tensor of shape (2, 2), got a list of 0."),
+        ([1.0, None, RIGHT, "a"], RIGHT, "as a tensor of shape (2, 2), got a list of 4."),
         (1.0, RIGHT, "as a tensor of shape (2, 2), got a single number (float)."),
         (RIGHT.max(0), RIGHT.amax(0), "along an axis `torch.max` returns values and indices."),
         (MASK.float(), MASK, "got one of torch.float32: a comparison such as `a > b` is a mask."),
         (MASK.numpy(), MASK, "as a `torch.bool` tensor, got a NumPy array"),
-        ([2.0], torch.tensor(2.0), "Expected one number for the map, got a list of 1."),
+        ([2.0], torch.tensor(2.0), "got a list of 1: take its only element, `[0]`."),
+        ([2.0, 3.0], torch.tensor(2.0), "Expected one number for the map, got a list of 2."),
+        ("2.00", torch.tensor(2.0), "Expected the map as a number, got str."),
+        (RIGHT.sum, 2.0, "Expected the map as a number, got a function."),
+        ("yes", True, "Expected True or False for the map, got str."),
+        (torch.nan, 2, "Expected a whole number for the map, got nan"),
         (2.71, 2, "Expected a whole number for the map, got 2.71: is it a score?"),
         (torch.tensor(2.71), 2, "got 2.71: is it a score?"),
         (2.0, 2, "Expected a whole number for the map, got 2."),
@@ -703,6 +725,44 @@ def test_what_fits_no_mistake_is_shown_where_it_differs_most():
     assert hint(value) == "The shape of the map is right, its values are not."
     assert "at [1, 0], where they differ most, right is 3, yours 7" in where(value)
     assert hint(3.0, torch.tensor(2.0), {}) == "Expected 2 for the map, got 3."
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        (RIGHT.tolist(), RIGHT),
+        (RIGHT.float().numpy(), RIGHT),
+        (list(RIGHT), RIGHT),
+        ((RIGHT,), RIGHT),
+        ([2.0], 2.0),
+        (2.0, 2),
+        (MASK.float(), MASK),
+    ],
+)
+def test_where_only_the_kind_is_wrong_no_values_are_called_different(value, right):
+    with pytest.raises(Hint) as caught:
+        compare_one(value, right, {})
+    assert caught.value.where == "The values are right, only their kind is not."
+    assert not caught.value.small
+
+
+@pytest.mark.parametrize("more", [0.1, 1e-3])
+def test_numbers_that_differ_are_printed_so_that_they_do(more):
+    value = RIGHT + 100
+    value[0, 1] += more
+    with pytest.raises(Hint) as caught:
+        compare_one(value, RIGHT + 100, {}, tolerance=1e-7)
+    assert f"right is 98, yours {98 + more:g}" in caught.value.where
+    right, own = caught.value.small.split("yours:")
+    assert right.split()[1:] != own.split()
+    assert hint(98 + more, 98.0, {}, tolerance=1e-7).endswith(f"got {98 + more:g}.")
+
+
+def test_values_that_are_not_finite_on_both_sides_do_not_differ():
+    right = torch.tensor([torch.inf, torch.nan, 1.0])
+    assert "at [2], where they differ most, right is 1, yours 3" in where(
+        torch.tensor([torch.inf, torch.nan, 3.0]), right, {"Divided by 0.": right + 2}
+    )
 
 
 def test_a_wrong_shape_is_told():

@@ -305,8 +305,12 @@ def test_a_stub_that_still_stands_is_told_by_its_line(function):
     assert "delete it" in result.message
 
 
-def test_a_stub_alone_is_not_done_yet():
-    assert judge(only_a_stub) == Result("double", "not done yet", "")
+def in_one_line(image): raise NotImplementedError("not done yet")  # fmt: skip
+
+
+@pytest.mark.parametrize("function", [only_a_stub, in_one_line])
+def test_a_stub_alone_is_not_done_yet(function):
+    assert judge(function) == Result("double", "not done yet", "")
 
 
 # ---- what the code reads
@@ -326,6 +330,15 @@ def reads_in_a_helper(image):
     return helper()
 
 
+def local_of_that_name(image):
+    photo = 3 * torch.ones(2, 3)
+    return next(photo for _ in range(1))
+
+
+def fails_on_a_global(image):
+    return photo[:, 3]
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -333,6 +346,10 @@ def reads_in_a_helper(image):
         (reads_in_a_helper, "but reads `model` and `photo` of the notebook."),
         (lambda image: torch.ones(2, 3), "It never uses its argument `image`."),
         (lambda image: photo @ photo, "but reads `photo` of the notebook."),
+        (lambda image, photo=None: torch.ones(2, 3), "its arguments `image` and `photo`."),
+        (lambda image, photo=photo: 3 * photo, "It never uses its argument `image`."),
+        (local_of_that_name, "It never uses its argument `image`."),
+        (fails_on_a_global, "dimension 1 with size 3. It never uses its argument `image`, but"),
     ],
 )
 def test_an_argument_that_is_never_used_is_named(function, words):
@@ -457,6 +474,31 @@ def test_large_results_are_cut():
     assert answers.numbers(torch.tensor([[True, False]])) == "[[ True False]]"
     assert answers.numbers(torch.tensor([1.0, torch.inf, -20])) == "[  1 inf -20]"
     assert "-0.3333" in answers.numbers(torch.tensor([-1 / 3]))
+
+
+def test_where_an_axis_is_long_the_part_that_differs_is_shown():
+    right = drawn(9, 5, seed=1)
+    own = right.clone().float().numpy()
+    own[4, 2] += 1
+    lines = answers.beside("A case.", right, own).splitlines()
+    assert [lines[0], lines[1], lines[8]] == [
+        "A case.",
+        "right, the part [1:7, :]:",
+        "yours, the part [1:7, :]:",
+    ]
+    differ = [i for i in range(6) if lines[2 + i].split() != lines[9 + i].split()]
+    assert differ == [3]
+    assert "..." not in "".join(lines)
+
+
+def test_what_is_only_close_in_an_example_is_told_apart(registered):
+    @task("made-up", points=3, praise="Right.", example=small_example)
+    def check_double(answer):
+        yield from judge_double(answer)
+
+    for _ in range(3):
+        details = check_double(lambda image: image * 2.00022).details
+    assert details.splitlines()[1:] == ["right: (2, -4)", "yours: [ 2.0002 -4.0004]"]
 
 
 # ---- parts

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +10,10 @@ from deepinside.classroom.results import Hint
 from deepinside.classroom.returned import (
     TOLERANCE,
     agree,
+    apart,
+    beside,
     complaint,
+    farthest,
     largest,
     numbers,
     tensor_like,
@@ -49,13 +51,6 @@ class Compared(NamedTuple):
 
 
 Comparisons = Iterable[Compared]
-
-
-def beside(shown: str, right: str, own: str) -> str:
-    """Return a case in words with the right result and the answer's own."""
-    if "\n" in right or "\n" in own:
-        return f"{shown}\nright:\n{right}\nyours:\n{own}"
-    return f"{shown}\nright: {right}\nyours: {own}"
 
 
 class _Read(NamedTuple):
@@ -147,9 +142,7 @@ def _explained(listed: list[_Read], wrong: list[_Read]) -> Hint:
     if off:
         smallest = min(off, key=lambda read: read.right.numel())
         shown = f"With {smallest.case}:" if smallest.case else ""
-        hint.small = beside(
-            shown, numbers(smallest.compared.right), numbers(smallest.compared.value)
-        )
+        hint.small = beside(shown, smallest.compared.right, smallest.compared.value)
     return hint
 
 
@@ -180,7 +173,8 @@ def _difference(read: _Read, listed: list[_Read]) -> str:
         for several, one in (("have", "has"), ("are", "is")):
             alike = alike.replace(f"they {several}", f"it {one}")
         alike = alike.replace("ones", "one").replace("whole numbers", "a whole number")
-        return f"Expected {right.item():.5g} for {what}, got {got.item():.5g}{alike}."
+        wanted, came = apart(right.item(), got.item(), least=5)
+        return f"Expected {wanted} for {what}, got {came}{alike}."
     if alike:
         return f"The shape of {what} is right, its values are not{alike}."
     if isinstance(read.compared.right, list | tuple) and right.ndim == 1:
@@ -193,6 +187,8 @@ def _alike(listed: list[_Read]) -> str:
     pairs = [(read.got, read.right) for read in listed if read.got is not None]
     if any(got.shape != right.shape or not right.isfinite().all() for got, right in pairs):
         return ""
+    if all(agree(got, right) for got, right in pairs):  # but for a task's lower tolerance
+        return ""
     if all(agree(-got, right) for got, right in pairs):
         return ": they have the other sign"
     if all(agree(got, right.abs()) for got, right in pairs):
@@ -204,24 +200,25 @@ def _alike(listed: list[_Read]) -> str:
     )
     if rights.count_nonzero() < 2 or not agree(values / values.norm(), rights / rights.norm()):
         return ""
-    return f": they are {values.norm() / rights.norm():.4g} times the right ones"
+    factor, _ = apart((values.norm() / rights.norm()).item(), 1.0)
+    return f": they are {factor} times the right ones"
 
 
 def _where(read: _Read) -> str:
     """Return in which case a result is wrong, and what is right there."""
     got, right = read.got, read.right
     case = f"With {read.case}: " if read.case else ""
+    if read.agrees:
+        return "The values are right, only their kind is not."
     if got is None or got.shape != right.shape:
         return f"{case}expected shape {_shape(right)}."
     if right.ndim == 0:
-        return f"{case}right is {right.item():.5g}, yours {got.item():.5g}."
-    far = (got - right).abs().nan_to_num(torch.inf)
-    place = tuple(int(i) for i in np.unravel_index(int(far.argmax()), far.shape))
+        wanted, came = apart(right.item(), got.item(), least=5)
+        return f"{case}right is {wanted}, yours {came}."
+    place = farthest(got, right)
     where = ", ".join(map(str, place))
-    return (
-        f"{case}at [{where}], where they differ most, right is {right[place].item():.5g}, "
-        f"yours {got[place].item():.5g}."
-    )
+    wanted, came = apart(right[place].item(), got[place].item(), least=5)
+    return f"{case}at [{where}], where they differ most, right is {wanted}, yours {came}."
 
 
 def _shape(tensor: Tensor) -> str:

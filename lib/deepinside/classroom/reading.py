@@ -4,6 +4,7 @@ import ast
 import dis
 import inspect
 import linecache
+import re
 import textwrap
 import traceback
 from inspect import unwrap
@@ -38,7 +39,8 @@ def is_stub(error: BaseException) -> bool:
     """Whether somebody wrote ``raise NotImplementedError``; operations of PyTorch raise it, too."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     source = source_line(frame.f_code, line)
-    return type(error) is NotImplementedError and (not source or source.startswith("raise"))
+    raised = not source or re.search(r"(^|[:;]\s*)raise\b", source)
+    return type(error) is NotImplementedError and bool(raised)
 
 
 def reason(error: BaseException) -> str:
@@ -187,22 +189,23 @@ def unused(function: object) -> str:
     if not isinstance(own, FunctionType):
         return ""
     code = own.__code__
-    loaded = _loaded(code)
+    loaded = _loaded(code, "LOAD")
     count = code.co_argcount + code.co_kwonlyargcount
     ignored = [name for name in code.co_varnames[:count] if name not in loaded]
     if not ignored:
         return ""
     names = " and ".join(f"`{name}`" for name in ignored)
-    found = [f"`{name}`" for name in sorted(loaded) if isinstance(own.__globals__.get(name), _READ)]
+    names_of_notebook = sorted(_loaded(code, "LOAD_GLOBAL"))
+    found = [f"`{n}`" for n in names_of_notebook if isinstance(own.__globals__.get(n), _READ)]
     read = f", but reads {' and '.join(found)} of the notebook" if found else ""
     return f" It never uses its argument{'s' * (len(ignored) > 1)} {names}{read}."
 
 
-def _loaded(code: CodeType) -> set[str]:
-    """Return the names that a function's code, or a function in it, reads."""
+def _loaded(code: CodeType, kind: str) -> set[str]:
+    """Return the names that a function's code, or a function in it, reads by steps of a kind."""
     found: set[str] = set()
     for step in dis.get_instructions(code):
-        if step.opname.startswith("LOAD") and step.opname != "LOAD_CONST":
+        if kind in step.opname and step.opname != "LOAD_CONST":
             found.update(step.argval if isinstance(step.argval, tuple) else [str(step.argval)])
     inner = [part for part in code.co_consts if isinstance(part, CodeType)]
-    return found.union(*map(_loaded, inner))
+    return found.union(*(_loaded(part, kind) for part in inner))

@@ -138,11 +138,10 @@ class Answer:
                 "Does a loop never end, or is there far more work than the task asks for?"
             )
         why = reading.why_none(failure, code)
-        return Hint(
-            f"It raised {type(failure).__name__}{line}: {said or 'without a message'}"
-            + (f". {why}." if why else "")
-            + self.unused()
-        )
+        raised = f"It raised {type(failure).__name__}{line}: {said or 'without a message'}"
+        more = (f" {why}." if why else "") + self.unused()
+        stop = "." if more and not raised.endswith((".", "!", "?")) else ""
+        return Hint(raised + stop + more)
 
     def _explain_nothing(self) -> None:
         why = (
