@@ -100,6 +100,11 @@ def rounded(side: int, part: int) -> int:
     return round((side - part) / 2)
 
 
+MIRRORED_FIRST = (
+    "The photo was mirrored before it was cut, so the crop in its middle lies a column beside that "
+    "of the photo itself: cut each crop first, then mirror it."
+)
+
 # how else a student may find the middle: rounded up, to even, and with each side halved itself
 OTHER_HALVES: tuple[Callable[[int, int], int], ...] = (
     lambda side, part: (side - part + 1) // 2,
@@ -124,14 +129,3 @@ def five_crops(
     """Return the crops of the four corners and the middle, (5, 3, h, w)."""
     places = crop_places(photo, size, middle)
     return torch.stack([photo[:, rows, columns] for rows, columns in places])
-
-
-def nearest(value: object, accepted: list[Tensor]) -> Tensor:
-    """Return which of several right results is closest to a value; the first if none can be."""
-
-    def distance(right: Tensor) -> float:
-        if not isinstance(value, Tensor) or value.shape != right.shape:
-            return torch.inf
-        return (value.detach().double() - right).abs().max().item()
-
-    return min(accepted, key=distance)

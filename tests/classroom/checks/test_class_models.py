@@ -499,7 +499,7 @@ WRONG = {
         ),
         (
             objective_of(lambda s, image, c, weight: s.sum() - weight * (image**2).sum()),
-            "This takes another class's score",
+            "This takes the scores of all classes",
         ),
         (
             lambda network, image, c, weight: with_half_gradient(
@@ -675,9 +675,15 @@ WRONG = {
         (lambda weight: int(1 / weight), "The result was cut to a whole"),
         (lambda weight: 1 / 0.5, "It returns the same for any λ"),
         (lambda weight: 1.0, "It returns the same for any λ"),
+        (lambda weight: 1 - 2 / weight * weight, "It returns the same for any λ"),
     ],
     checks.check_log_probability_gradient: [
         (log_p_of(lambda g, s, p, c: g[c]), "This is the score's gradient"),
+        (log_p_of(lambda g, s, p, c: p[c] * g[c]), "This is the score's gradient with a factor"),
+        (
+            log_p_of(lambda g, s, p, c: p[c] * (1 - p[c]) * g[c]),
+            "This is the score's gradient with a factor",
+        ),
         (
             log_p_of(lambda g, s, p, c: p[c] * (g[c] - weighted(p, g))),
             "This is the gradient of the",

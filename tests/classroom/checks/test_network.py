@@ -25,12 +25,12 @@ def input_in_bytes(photo, mean, std):
 
 def input_by_numpy(photo, mean, std):
     scaled = (photo.numpy() / 255 - mean.numpy()) / std.numpy()
-    return torch.from_numpy(scaled.transpose(2, 0, 1))
+    return torch.from_numpy(scaled.transpose(2, 0, 1)).float()
 
 
 def input_by_channels(photo, mean, std):
     channels = [(photo[..., k].double() / 255 - mean[k]) / std[k] for k in range(3)]
-    return torch.stack(channels)
+    return torch.stack(channels).float()
 
 
 def input_by_places(photo, mean, std):
@@ -323,8 +323,6 @@ RIGHT = {
     checks.check_ten_crop_scores: [
         ten_in_one_batch,
         ten_by_loop,
-        ten_of_mirrored_photo,
-        ten_by_torchvision,
         ten_by_narrow,
         ten_by_negative_slices,
         ten_by_vmap,
@@ -381,6 +379,19 @@ def less_scores(subtracted):
         return powers / powers.sum(1, keepdim=True)
 
     return answer
+
+
+def of_first_image(scores):
+    found = torch.zeros_like(scores)
+    for i in range(len(scores)):
+        found[i] = scores[i].softmax(0)
+        return found
+
+
+def positive_alone(network, image, class_names, count):
+    scores = network(image[None])[0]
+    best = [i for i in scores.argsort(descending=True).tolist() if scores[i] > 0]
+    return named(best[:count], class_names)
 
 
 def direction_of(move):
@@ -466,6 +477,33 @@ WRONG = {
             "The bytes were divided as whole numbers",
         ),
         (lambda photo, mean, std: first(photo / 127.5 - 1), "The mean and the deviation"),
+        (lambda photo, mean, std: input_by_permute(photo, mean, std**2), "not by its square"),
+        (lambda photo, mean, std: input_by_permute(photo, mean, std).clamp(0, 1), "were cut off"),
+        (lambda photo, mean, std: input_by_permute(photo, mean, std).relu(), "were cut off"),
+        (
+            lambda photo, mean, std: input_by_permute(
+                photo, torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+            ),
+            "These are ImageNet's constants",
+        ),
+        (
+            lambda photo, mean, std: first(
+                (photo - (255 * mean).to(torch.uint8)).float() / (255 * std)
+            ),
+            "The mean was subtracted from bytes",
+        ),
+        (
+            lambda photo, mean, std: first((photo / photo.max() - mean) / std),
+            "by the photo's own largest value",
+        ),
+        (
+            lambda *given: input_by_permute(*given).double(),
+            "their type is `torch.float64`: return float32",
+        ),
+        (
+            lambda *given: input_by_permute(*given).half(),
+            "their type is `torch.float16`: return float32",
+        ),
         (
             lambda photo, mean, std: first((photo / 255 - mean) / std).flip(0),
             "The colors are in the order blue",
@@ -544,6 +582,29 @@ WRONG = {
             "The sum runs over the whole",
         ),
         (lambda scores: scores.exp() / scores.exp().sum(1), "The sums lost their axis"),
+        (
+            lambda scores: (scores - scores.amax(1)).exp() / (scores - scores.amax(1)).exp().sum(1),
+            "The sums lost their axis",
+        ),
+        (
+            lambda scores: (
+                (scores - scores.amax(1, keepdim=True)).exp()
+                / (scores - scores.amax(1, keepdim=True)).exp().sum(1)
+            ),
+            "The sums lost their axis",
+        ),
+        (
+            lambda scores: (
+                (scores - scores.amax(1, keepdim=True)).exp() / scores.exp().sum(1, keepdim=True)
+            ),
+            "above the fraction line alone",
+        ),
+        (torch.sigmoid, "This is the sigmoid of each score"),
+        (of_first_image, "Only the first image has its probabilities"),
+        (
+            less_scores(lambda scores: scores.abs().amax(1, keepdim=True)),
+            "The largest *magnitude* was subtracted",
+        ),
     ],
     checks.check_top_classes: [
         (
@@ -596,6 +657,9 @@ WRONG = {
             top_of(lambda s, names, count: set(named(s.topk(count).indices, names))),
             "A set keeps no ranking",
         ),
+        (positive_alone, "Return as many names as `count` says. Expected 5, got 4"),
+        (lambda *given: np.array(top_by_topk(*given)), "Expected a list of names, got ndarray"),
+        (lambda *given: dict.fromkeys(top_by_topk(*given)).keys(), "Expected a list of names"),
         (
             top_of(
                 lambda s, names, count: [(names[i], s[i].item()) for i in s.topk(count).indices]
@@ -649,8 +713,19 @@ WRONG = {
         ),
         (direction_of(lambda image, d, h: image + h / 2 * d), "Each image was moved by half"),
         (direction_of(lambda image, d, h: image + h), "The direction is missing"),
-        (lambda f, image, d, h: central(f, image, d, 0.01), "It returns the same for any `step`"),
-        (lambda f, image, d, h: central(f, image, d, 0.5), "It returns the same for any `step`"),
+        (
+            slope_of(lambda ahead, here, behind, h: (ahead - 2 * here + behind) / h**2),
+            "this is a second derivative",
+        ),
+        (slope_of(lambda ahead, here, behind, h: (ahead - ahead) / (2 * h)), "This is 0:"),
+        (
+            lambda f, image, d, h: central(f, image, d, 0.01),
+            "It returns the same for another `step`",
+        ),
+        (
+            lambda f, image, d, h: central(f, image, d, 0.5),
+            "It returns the same for another `step`",
+        ),
         (
             lambda f, image, d, h: central(f, image[None], d, h),
             "`function` takes one image (3, 2, 4), got (1, 3, 2, 4)",
@@ -684,6 +759,8 @@ WRONG = {
             "The middle begins at",
         ),
         (ten_of(flip=-3), "here the colors were swapped"),
+        (ten_of_mirrored_photo, "The photo was mirrored before it was cut"),
+        (ten_by_torchvision, "The middle begins at"),
         (
             lambda network, photo, size: network(
                 torch.cat(
@@ -725,11 +802,6 @@ UNNAMED = [
     (checks.check_network_input, lambda photo, mean, std: first(photo / 255) - mean / std),
     (
         checks.check_network_input,
-        lambda photo, mean, std: input_by_permute(photo, mean, std).clamp(0, 1),
-    ),
-    (checks.check_network_input, lambda photo, mean, std: input_by_permute(photo, mean, std**2)),
-    (
-        checks.check_network_input,
         lambda photo, mean, std: input_by_permute(photo, torch.full((3,), 0.5), std),
     ),
     (checks.check_network_input, lambda photo, mean, std: input_by_permute(photo, mean[0], std)),
@@ -746,7 +818,6 @@ UNNAMED = [
     (checks.check_class_probabilities, lambda scores: softmax_by_hand(scores).argmax(1)),
     (checks.check_class_probabilities, lambda scores: softmax_by_hand(scores).round(decimals=2)),
     (checks.check_class_probabilities, lambda scores: 100 * softmax_by_hand(scores)),
-    (checks.check_class_probabilities, lambda scores: scores.sigmoid()),
     (checks.check_class_probabilities, lambda scores: softmax_by_hand(scores.abs())),
     (checks.check_class_probabilities, lambda scores: softmax_by_hand(scores).T),
     (checks.check_top_classes, lambda *given: [*top_by_topk(*given)[1:], "gnat"]),
@@ -822,3 +893,9 @@ def test_what_is_no_list_of_names_is_a_hint(value):
 def test_the_score_of_a_batch_has_no_other_shape():
     message = checks.check_class_score(lambda network, image, c: network(image[None])).message
     assert message.startswith("Expected the score as a single number, got a tensor of (1, 5).")
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_a_neighboring_class_is_not_taken_for_the_best(shift):
+    result = checks.check_class_score(score_of(lambda scores, c: scores[c + shift]))
+    assert result.message.startswith("This is the score of a neighboring class")

@@ -422,7 +422,6 @@ RIGHT = {
         ten_by_padding,
         ten_by_places,
         ten_in_double,
-        ten_of_mirrored_photo,
     ],
     checks.check_smooth_grad: [
         smooth_by_loop,
@@ -452,6 +451,13 @@ def gradient_of(objective):
 def in_training_mode(network, image, c):
     variable = image.clone().requires_grad_()
     return torch.autograd.grad(network(variable[None])[0, c], variable)[0]
+
+
+def evaluated_late(network, image, c):
+    variable = image.clone().requires_grad_()
+    score = network(variable[None])[0, c]
+    network.eval()
+    return torch.autograd.grad(score, variable)[0]
 
 
 def left_gradients(network, image, c):
@@ -534,6 +540,27 @@ def ten_replacing(map_of, photo, size):
     return found
 
 
+def pairs_replacing(map_of, photo, size):
+    h, w = size
+    found, shown = torch.zeros(2, *photo.shape[1:])
+    bottom, right = photo.shape[1] - h, photo.shape[2] - w
+    for top, left in [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]:
+        crop = photo[:, top : top + h, left : left + w]
+        found[top : top + h, left : left + w] = map_of(crop) + map_of(crop.flip(2)).flip(1)
+        shown[top : top + h, left : left + w] += 2
+    return found / shown
+
+
+def ten_that_count_values(map_of, photo, size):
+    """Divides by the number of values other than 0."""
+    shown = ten_crops(lambda crop: (map_of(crop) != 0).float(), photo, size)[0]
+    return ten_crops(map_of, photo, size)[0] / shown
+
+
+def smooth_of_own_noise(network, image, c, noise):
+    return smooth_by_loop(network, image, c, [0.15 * torch.randn_like(image) for _ in noise])
+
+
 def ten_flipped_back_wrongly(map_of, photo, size):
     def upside_down(crop):
         drawn = map_of(crop)
@@ -585,6 +612,13 @@ WRONG = {
         (left_gradients, "Called again with the same image"),
         (of_gradient(torch.abs), "The sign is lost: the image"),
         (of_gradient(torch.neg), "The sign is wrong: it points"),
+        (gradient_of(lambda scores, c: scores[c] ** 2), "the score's magnitude or square"),
+        (gradient_of(lambda scores, c: scores[c].abs()), "the score's magnitude or square"),
+        (
+            gradient_of(lambda scores, c: -scores.log_softmax(0)[c]),
+            "This is the gradient of the cross-entropy",
+        ),
+        (evaluated_late, "1 of 2 points: The network was in training mode"),
         (gradient_of(lambda scores, c: scores.sum()), "This is the gradient of all"),
         (gradient_of(lambda scores, c: scores.mean()), "This is the gradient of all"),
         (gradient_of(lambda scores, c: scores[0]), "This belongs to another class"),
@@ -717,7 +751,7 @@ WRONG = {
             lambda weight, shape, c: weight[c].view(shape).abs().amax(1),
             "The maximum is taken along",
         ),
-        (lambda weight, shape, c: weight[c].view(shape).abs(), "This is still the gradient of"),
+        (lambda weight, shape, c: weight[c].view(shape).abs(), "This is still the weight of"),
         (lambda weight, shape, c: weight[c].view(shape)[0].abs(), "This is one channel alone"),
         (lambda weight, shape, c: weight[c].view(shape).abs().amin(0), "This is the smallest"),
         (lambda weight, shape, c: weight[c].view(shape).square().amax(0), "The values are squared"),
@@ -778,6 +812,8 @@ WRONG = {
             "Rows and columns are swapped:",
         ),
         (ten_replacing, "Each crop replaced what lay"),
+        (pairs_replacing, "Each crop replaced what lay"),
+        (ten_of_mirrored_photo, "The photo was mirrored before it was cut"),
         (ten_short, "Some pixels are 0 / 0: no"),
         (ten_with_middle(lambda side, part: -((part - side) // 2)), "The middle begins at"),
         (ten_with_middle(lambda side, part: round((side - part) / 2)), "The middle begins at"),
@@ -855,6 +891,7 @@ WRONG = {
             ),
             "The image without noise counts as a copy",
         ),
+        (smooth_of_own_noise, "It returns the same for other values of `noise`"),
         (
             lambda network, image, c, noise: smooth_by_loop(network, image, 0, noise),
             "This belongs to another class",
@@ -896,7 +933,6 @@ UNNAMED = [
     (checks.check_image_gradient, lambda *given: by_grad(*given).numpy()),
     (checks.check_image_gradient, lambda *given: by_grad(*given).round(decimals=2)),
     (checks.check_image_gradient, lambda network, image, c: image.grad),
-    (checks.check_image_gradient, gradient_of(lambda scores, c: scores[c] ** 2)),
     (checks.check_image_gradient, gradient_of(lambda scores, c: scores[282])),
     (checks.check_saliency_map, lambda *given: by_grad(*given).abs().max(0)),
     (checks.check_saliency_map, lambda *given: by_grad(*given).abs().max()),
@@ -915,6 +951,9 @@ UNNAMED = [
     (checks.check_saliency_maps, lambda *given: maps_by_sum(*given)[:, None]),
     (checks.check_saliency_maps, of_gradients(lambda w: w.abs().max(1))),
     (checks.check_ten_crop_map, lambda map_of, photo, size: map_of(photo[:, : size[0], : size[1]])),
+    (checks.check_ten_crop_map, lambda map_of, photo, size: map_of(photo)),
+    (checks.check_ten_crop_map, lambda map_of, photo, size: ten_by_slices(map_of, photo, [7, 7])),
+    (checks.check_ten_crop_map, ten_that_count_values),
     (checks.check_ten_crop_map, lambda *given: ten_by_slices(*given)[None]),
     (checks.check_ten_crop_map, lambda *given: ten_by_slices(*given).T),
     (checks.check_ten_crop_map, spoilt_ten(lambda total, count: total // count)),
@@ -955,3 +994,12 @@ def test_a_missing_evaluation_mode_is_told_although_gradients_are_left_as_well()
 def test_the_gradient_of_a_batch_is_told_by_its_shape():
     message = checks.check_image_gradient(lambda *given: by_grad(*given)[None]).message
     assert message == "Expected the gradient of shape (3, 4, 6), got (1, 3, 4, 6)."
+
+
+def test_hints_on_a_linear_map_speak_of_weights():
+    for wrong in (lambda w: w.amax(0), lambda w: w.amax(0).abs(), lambda w: w.abs()):
+        result = checks.check_linear_map(
+            lambda weight, shape, c, wrong=wrong: wrong(weight[c].view(shape))
+        )
+        assert "weight" in result.message
+        assert "gradient" not in result.message

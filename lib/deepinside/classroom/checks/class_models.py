@@ -100,10 +100,10 @@ def check_objective(answer: Answer) -> Comparisons:
                     scores.max() - cost
                 ),
                 "This takes another class's score: take that of the class that was asked for.": [
-                    *(scores[k] - cost for k in (0, c - 1, (c + 1) % 5)),
-                    scores.sum() - cost,
-                    scores.mean() - cost,
+                    scores[k] - cost for k in (0, c - 1, (c + 1) % 5)
                 ],
+                "This takes the scores of all classes: take that of the class that was asked "
+                "for.": [scores.sum() - cost, scores.mean() - cost],
             }
             value = answer(network, image, c, weight)
             yield Compared("the objective", value, scores[c] - cost, mistakes)
@@ -485,7 +485,8 @@ def check_step_size_limit(answer: Answer) -> Comparisons:
             ],
             "The result was cut to a whole number: `/` keeps the fraction, `//` and `int` drop "
             "it.": math.floor(1 / weight),
-            "It returns the same for any λ: use `l2_weight`.": values[0],
+            "It returns the same for any λ, but the smaller λ, the larger the steps may "
+            "be.": values[0],
         }
         yield Compared("the limit", value, 1 / weight, mistakes)
 
@@ -524,6 +525,8 @@ def check_log_probability_gradient(answer: Answer) -> Comparisons:
                 c
             ]
             * (own - mean),
+            "This is the score's gradient with a factor: the other classes enter with their own "
+            "gradients, each with its P_k.": [p[c] * own, p[c] * (1 - p[c]) * own],
             "Divided by P_c once too often: the formula is ∂S_c − Σ P_k ∂S_k.": (
                 (own - mean) / p[c]
             ),

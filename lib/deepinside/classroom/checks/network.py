@@ -16,15 +16,13 @@ from deepinside.classroom.answers import (
     tensor_of,
 )
 from deepinside.classroom.small_networks import (
+    MIRRORED_FIRST,
     OTHER_HALVES,
     drawn,
     drawn_image,
     five_crops,
-    halved,
     linear_network,
-    nearest,
     relu_network,
-    rounded,
 )
 
 
@@ -54,16 +52,19 @@ def check_network_input(answer: Answer) -> Comparisons:
     It should return a photo of bytes (H, W, 3) as a normalized tensor (3, H, W), where
     mean and std (3,) are those of intensities in [0, 1].
     """
-    for size, means, deviations, seed in (
-        ((4, 6), (0.48, 0.45, 0.40), (0.23, 0.22, 0.25), 1),
-        ((5, 2), (0.62, 0.31, 0.55), (0.17, 0.28, 0.21), 2),
+    for size, means, deviations, seed, brightest in (
+        ((4, 6), (0.48, 0.45, 0.40), (0.23, 0.22, 0.25), 1, 255),
+        ((5, 2), (0.62, 0.31, 0.55), (0.17, 0.28, 0.21), 2, 255),
+        ((3, 4), (0.39, 0.57, 0.44), (0.26, 0.19, 0.24), 3, 180),
     ):
-        photo = (255 * drawn_image(*size, 3, seed=seed)).to(torch.uint8)
-        photo[0, 0, 0] = 255  # so that a division of whole numbers leaves something
+        photo = (brightest * drawn_image(*size, 3, seed=seed)).to(torch.uint8)
+        photo[0, 0, 0] = brightest  # 255 is what a division of whole numbers leaves
         mean, std = (torch.tensor(given).double() for given in (means, deviations))
         values = photo.double() / 255
         last = (values - mean) / std
         right = last.permute(2, 0, 1)
+        wrapped = (photo - (255 * mean).to(torch.uint8)).double() / (255 * std)
+        imagenet = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).double()
         own = [
             (values - values.mean(axes)) / values.std(axes, correction=correction)
             for axes in ((0, 1), (0, 1, 2))
@@ -92,6 +93,15 @@ def check_network_input(answer: Answer) -> Comparisons:
                 ((values - mean) * std).permute(2, 0, 1),
                 (values * std + mean).permute(2, 0, 1),
             ],
+            "Wrong normalization: divide by the deviation, not by its square.": (
+                ((values - mean) / std.square()).permute(2, 0, 1)
+            ),
+            "These are ImageNet's constants, typed in: use the `mean` and `std` that are handed "
+            "over.": ((values - imagenet[0]) / imagenet[1]).permute(2, 0, 1),
+            "The mean was subtracted from bytes, which cannot be negative: below 0 they begin "
+            "again at 255. Divide by 255 first.": wrapped.permute(2, 0, 1),
+            "The values were cut off: what is darker than the mean is negative, and values beyond "
+            "1 are right as well.": [right.clamp(0, 1), right.clamp(-1, 1), right.clamp(min=0)],
             "Wrong normalization: the mean is subtracted, not added.": (
                 ((values + mean) / std).permute(2, 0, 1)
             ),
@@ -119,7 +129,26 @@ def check_network_input(answer: Answer) -> Comparisons:
                 last.permute(1, 0, 2).reshape(right.shape),
             ],
         }
-        yield Compared("the network's input", answer(photo, mean, std), right, mistakes)
+        if brightest < 255:
+            mistakes[
+                "The bytes were divided by the photo's own largest value: 255 stands for the "
+                "intensity 1, also where no pixel is as bright."
+            ] = ((photo / photo.max() - mean) / std).permute(2, 0, 1)
+        value = answer(photo, mean, std)
+        _check_float32(value, right)
+        yield Compared("the network's input", value, right, mistakes)
+
+
+def _check_float32(value: object, right: Tensor) -> None:
+    """Raise a hint if only the type of a result is wrong: half numbers are coarse as well."""
+    if not isinstance(value, Tensor) or value.shape != right.shape:
+        return
+    is_other = value.is_floating_point() and value.dtype != torch.float32
+    if is_other and torch.allclose(value.detach().double(), right, rtol=0, atol=0.02):
+        raise Hint(
+            f"The values are right, but their type is `{value.dtype}`: return float32, which "
+            "`.float()` makes."
+        )
 
 
 def _score_example() -> Example:
@@ -144,12 +173,13 @@ def check_class_score(answer: Answer) -> Comparisons:
 
     It should return S_c(I), a number, of one image (3, H, W).
     """
-    # of both signs; cut to whole numbers they are no index of a class that plays a part
+    # of both signs; cut to whole numbers they are no index of a class that plays a part. The
+    # last class comes late, as there the score of the next one fails
     cases = (
         ((4, 6), 1, 3, 5),
-        ((4, 6), 4, 4, 5),
         ((5, 3), 3, 7, 5),
         ((4, 6), 0, 7, 5),
+        ((4, 6), 4, 4, 5),
         ((3, 4), 5, 9, 7),
     )
     for size, c, seed, classes in cases:
@@ -209,7 +239,9 @@ def check_class_probabilities(answer: Answer) -> Comparisons:
 
     It should return the soft-max of scores (N, classes) over the classes, also of large ones.
     """
-    large = torch.tensor([[3000.0, 3001.0, -1000.0], [-3000.0, -3001.0, -3000.0]]).double()
+    large = torch.tensor(
+        [[3000.0, 3001.0, -1000.0], [-3000.0, -3001.0, -3000.0], [1000.0, 999.0, 997.0]]
+    ).double()
     # the square first: there a sum without its axis can be computed, elsewhere it fails
     for scores in (2 * drawn(4, 4, seed=2), 2 * drawn(3, 4, seed=1), drawn(1, 5, seed=3), large):
         is_large = scores is large
@@ -221,18 +253,26 @@ def check_class_probabilities(answer: Answer) -> Comparisons:
 def _of_usual(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
     """Return what comes of wrong ways from scores to probabilities."""
     powers, right, own = scores.exp(), scores.softmax(1), scores.amax(1, keepdim=True)
+    shifted = (scores - own).exp()
+    first = torch.zeros_like(right)
+    first[0] = right[0]
     mistakes: dict[str, Tensor | list[Tensor]] = {
         "The probabilities of one class sum to 1 over the images: sum over the "
         "classes.": scores.softmax(0),
         "The sum runs over the whole batch: every image has a sum of its own.": [
             powers / powers.sum(),
-            (scores - own).exp() / (scores - own).exp().sum(),
+            shifted / shifted.sum(),
             scores.flatten().softmax(0).reshape(scores.shape),
         ],
         "The scores themselves were divided by their sum: take their exponentials first.": (
             scores / scores.sum(1, keepdim=True)
         ),
-        "These are the exponentials: divide by their sum.": [powers, (scores - own).exp()],
+        "These are the exponentials: divide by their sum.": [powers, shifted],
+        "The largest score was subtracted above the fraction line alone: subtract it in the sum "
+        "as well.": shifted / powers.sum(1, keepdim=True),
+        "This is the sigmoid of each score: in soft-max the exponentials of all classes are "
+        "added up and divide.": scores.sigmoid(),
+        "Only the first image has its probabilities: does a `return` stand inside the loop?": first,
         "These are log-probabilities: the task asks for the probabilities.": scores.log_softmax(1),
         "Soft-max seems to be applied twice.": right.softmax(1),
         "The sign of the scores is wrong: the highest score has the highest probability.": (
@@ -254,7 +294,12 @@ def _of_usual(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
         mistakes[
             "The sums lost their axis, and each column was divided by another image's: "
             "`keepdim=True` keeps it."
-        ] = powers / powers.sum(1)
+        ] = [
+            powers / powers.sum(1),
+            shifted / shifted.sum(1),
+            (scores - scores.amax(1)).softmax(1),
+            (scores - scores.amax(1)).exp() / (scores - scores.amax(1)).exp().sum(1),
+        ]
     return mistakes
 
 
@@ -278,6 +323,11 @@ def _of_large(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
         "other images vanish: subtract each image's own largest.": [
             less(scores.max()),
             less(scores.max()).nan_to_num(),
+        ],
+        "The largest *magnitude* was subtracted: where all scores are negative, this is not the "
+        "largest score.": [
+            less(scores.abs().amax(1, keepdim=True)),
+            less(scores.abs().amax(1, keepdim=True)).nan_to_num(),
         ],
         "Not the largest score of each image was subtracted, so that the exponential of the "
         "largest is infinite: subtract the largest.": [
@@ -318,6 +368,7 @@ def check_top_classes(answer: Answer) -> Comparisons:
         (3, 1, ("ant", "bee", "cat", "dog", "elk", "fox")),
         (1, 2, ("gnu", "yak", "emu", "owl", "pig", "rat")),
         (4, 3, ("fox", "elk", "dog", "cat", "bee", "ant", "jay")),
+        (5, 3, ("hen", "cow", "ram", "doe", "ewe", "pup")),  # the fifth has a negative score
     ):
         network = relu_network((4, 6), classes=len(names), seed=seed).requires_grad_(False)
         image = drawn_image(3, 4, 6, seed=seed)
@@ -333,7 +384,11 @@ def _listed(got: object) -> list:
         raise Hint(f"This is one text, `{got}`: return a list of names, also of a single one.")
     if isinstance(got, set | frozenset | dict):
         raise Hint(f"A {type(got).__name__} keeps no ranking: return a list, the best first.")
-    names = list(got)  # type: ignore[call-overload]
+    names = got.flatten().tolist() if isinstance(got, Tensor) else got
+    if not isinstance(names, list | tuple):
+        how = ": `list(...)` makes one of it" if hasattr(got, "__len__") else ""
+        raise Hint(f"Expected a list of names, got {type(got).__name__}{how}.")
+    names = list(names)
     if any(isinstance(name, list | tuple) for name in names):
         raise Hint("Return the names alone, one after another in a list.")
     return names
@@ -441,6 +496,10 @@ def check_directional_derivative(answer: Answer) -> Comparisons:
                 (ahead - behind) / 2,
             ],
             "The two values are added: take their difference.": (ahead + behind) / (2 * h),
+            "The value at the image itself plays no part, and h is not squared: this is a second "
+            "derivative.": (ahead - 2 * here + behind) / h**2,
+            "This is 0: were both values taken at the same image? One lies ahead, one "
+            "behind.": torch.tensor(0.0),
             "Parentheses are missing: `a / 2 * h` multiplies by h, and `a - b / c` divides "
             "before it subtracts.": [
                 (ahead - behind) / 2 * h,
@@ -464,9 +523,9 @@ def check_directional_derivative(answer: Answer) -> Comparisons:
                 (exact * direction).sum()
             ),
         }
-        mistakes["It returns the same for any `step`: use the step that was handed over."] = first[
-            seed
-        ]
+        mistakes[
+            "It returns the same for another `step`, where the central difference is another one."
+        ] = first[seed]
         yield Compared("the derivative", value, right, mistakes)
 
 
@@ -513,6 +572,7 @@ def check_ten_crop_scores(answer: Answer) -> Comparisons:
         short = five_crops(photo[:, :-1, :-1], size)
         swapped = five_crops(photo, size[::-1])
         early = (short, torch.cat([short[:4], five[4:]]))
+        turned = five_crops(photo.flip(-1), size)
 
         def mean(*crops: Tensor, network: nn.Module = network) -> Tensor:
             return network(torch.cat(crops)).detach().mean(0)
@@ -543,6 +603,7 @@ def check_ten_crop_scores(answer: Answer) -> Comparisons:
                 ten.softmax(1).mean(0),
                 ten.mean(0).softmax(0),
             ],
+            MIRRORED_FIRST: mean(five, turned),
             "The middle begins at another row or column: (H - h) / 2 and (W - w) / 2 are rounded "
             "down, 3 / 2 to 1, so `(H - h) // 2`.": [
                 mean(crops, other)
@@ -556,9 +617,4 @@ def check_ten_crop_scores(answer: Answer) -> Comparisons:
                 swapped, swapped.flip(-1)
             ),
         }
-        # mirrored before they are cut, as in torchvision, which rounds to even, they are ten, too
-        accepted = [ten.mean(0)] + [
-            mean(five_crops(photo, size, middle), five_crops(photo.flip(-1), size, middle))
-            for middle in (halved, rounded)
-        ]
-        yield Compared("the scores", value, nearest(value, accepted), mistakes)
+        yield Compared("the scores", value, ten.mean(0), mistakes)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deepinside.classroom.answers import Answer, Compared, Comparisons, Example, Hint, task
 from deepinside.classroom.small_networks import (
+    MIRRORED_FIRST,
     OTHER_HALVES,
     class_gradient,
     crop_places,
@@ -16,7 +17,6 @@ from deepinside.classroom.small_networks import (
     gradient,
     halved,
     linear_network,
-    nearest,
     relu_network,
     scored_images,
 )
@@ -41,11 +41,11 @@ _AFTERWARDS = (
     "The magnitude is taken after the maximum over the channels: a channel with a large negative "
     "gradient then loses to a small positive one. First the magnitude."
 )
-_SUM = "The channels are added up: take the largest magnitude of the three."
-_MEAN = "The channels are averaged: take the largest magnitude of the three."
+_SUM = "The channels are added up: take the largest magnitude."
+_MEAN = "The channels are averaged: take the largest magnitude."
 _CANCELED = (
     "The signed channels are added before the magnitude is taken, so that they cancel: first the "
-    "magnitude, then the largest of the three."
+    "magnitude, then the largest of them."
 )
 _NORM = "The channels are joined by the root of their squares: take the largest magnitude."
 _SQUARE = "The values are squared: take their magnitude."
@@ -102,7 +102,11 @@ def check_linear_map(answer: Answer) -> Comparisons:
         weight = drawn(5, *shape, seed=seed)
         own, (channels, height, width) = weight[c], shape
         mistakes = {
-            **_wrong_reductions(own),
+            # here there is no gradient
+            **{
+                hint.replace("gradient", "weight"): wrong
+                for hint, wrong in _wrong_reductions(own).items()
+            },
             "The weights were read with the channels last: `nn.Flatten` runs through the columns "
             "fastest, then the rows, then the channels.": _map(
                 own.reshape(height, width, channels).permute(2, 0, 1)
@@ -150,13 +154,18 @@ def check_image_gradient(answer: Answer) -> Comparisons:
     It should return the signed dS_c/dI of an image (C, H, W), also for a network that is
     handed over in training mode, and the same when called again.
     """
-    gray = linear_network(drawn(4, 1, 3, 5, seed=8), drawn(4, seed=9))
+    # of one channel and a negative score
+    gray = linear_network(-drawn(4, 1, 3, 5, seed=8), -drawn(4, seed=9))
     for network, image, c in [*scored_images(), (gray, drawn_image(1, 3, 5, seed=8), 2)]:
         value = answer(network, image, c)
         passes = answer.forwards
         in_training = answer(copy.deepcopy(network).train(), image, c)
-        right = class_gradient(network, image, c)
+        right, score = class_gradient(network, image, c), network(image[None])[0, c].detach()
         mistakes = _wrong_objectives(network, image, c) | {
+            "This is the gradient of the score's magnitude or square: differentiate the score "
+            "itself, which may be negative.": [right * score.sign(), right * 2 * score],
+            "This is the gradient of the cross-entropy, in which the other classes take part: "
+            "differentiate the class score.": -class_gradient(network, image, c, torch.log_softmax),
             "The sign is lost: the image gradient is signed, the map comes next.": [
                 right.abs(),
                 right.clamp(min=0),
@@ -184,8 +193,16 @@ def check_image_gradient(answer: Answer) -> Comparisons:
         yield _few_passes(value, passes, _EVALUATION)
         yield Compared("the gradient", in_training, right, mistakes, part=_TRAINED)
         again = _or_doubled(mistakes, right)
+        again[_TRAINING] = [*again[_TRAINING], _after_training(network, image, c)]
         second = _second(answer)  # not earlier, as it may add to what was returned before
         yield Compared("the second gradient", second, right, again, part=_TRAINED)
+
+
+def _after_training(network: nn.Module, image: Tensor, c: int) -> Tensor:
+    """Return the gradient of a network that has seen the image in training mode."""
+    twin = copy.deepcopy(network).train()
+    twin(image[None])  # which moves the statistics of batch norm
+    return class_gradient(twin.eval(), image, c)
 
 
 def _second(answer: Answer) -> object:
@@ -283,7 +300,7 @@ def _batch_example() -> Example:
     "saliency-batch",
     points=2,
     minutes=15,
-    praise="Each image's own map, all from one forward and one backward pass.",
+    praise="Each image's own map, all from one call of the network.",
     parts={_MAPS: 1, _ONE_PASS: 1},
     example=_batch_example,
 )
@@ -395,7 +412,8 @@ def check_ten_crop_map(answer: Answer) -> Comparisons:
     # what is spare are odd numbers, of which each way of rounding makes something else
     for photo_size, size in (((10, 11), (7, 6)), ((8, 9), (5, 6))):
         photo = drawn_image(3, *photo_size, seed=sum(size))
-        weight = drawn_image(3, *size, seed=sum(photo_size))
+        weight = drawn_image(3, *photo_size, seed=sum(photo_size))
+        weight[:, 1, 1] = 0  # so that a map holds a 0, which counts
         calls: list[int] = []
 
         def map_of(crop: Tensor, weight: Tensor = weight, calls: list[int] = calls) -> Tensor:
@@ -405,20 +423,20 @@ def check_ten_crop_map(answer: Answer) -> Comparisons:
                 raise ValueError(
                     f"`map_of` takes one crop (3, h, w), got the shape {tuple(crop.shape)}"
                 )
-            if crop.shape != weight.shape:
-                # what comes of a crop of swapped sides has to have a map, too
-                return crop.abs().amax(0)
-            return (crop * weight.to(crop.dtype)).amax(0)
+            # crops of other sizes have a map, too
+            here = weight[:, : crop.shape[1], : crop.shape[2]].to(crop.dtype)
+            return (crop * here).amax(0)
 
         value = answer(map_of, photo, size)
         count = len(calls)
         total, shown = _laid(map_of, photo, size)
         straight = torch.div(*_laid(map_of, photo, size, mirror=None))
-        rounded_maps = [
+        other_middles = [
             torch.div(*_laid(map_of, photo, size, middle=middle, cut_first=cut_first))
-            for middle in (halved, *OTHER_HALVES)
+            for middle in OTHER_HALVES
             for cut_first in (True, False)
         ]
+        last = _last_pairs(map_of, photo, size)
         mistakes = {
             "The maps of the mirrored crops lie mirrored in the average: mirror each of them back "
             "before it is laid down.": _laid(map_of, photo, size, back=None)[0] / shown,
@@ -446,12 +464,16 @@ def check_ten_crop_map(answer: Answer) -> Comparisons:
             "Each crop replaced what lay there already: add the maps up, then divide.": [
                 _laid(map_of, photo, size, replace=True)[0],
                 _laid(map_of, photo, size, replace=True)[0] / shown,
+                last,
+                last / 2,
+                last / shown,
             ],
             "This is the largest of the maps at each pixel: take their mean.": _laid(
                 map_of, photo, size, largest=True
             )[0],
+            MIRRORED_FIRST: torch.div(*_laid(map_of, photo, size, cut_first=False)),
             "The middle begins at another row or column: (H - h) / 2 and (W - w) / 2 are rounded "
-            "down, 3 / 2 to 1, so `(H - h) // 2`.": rounded_maps[2:],
+            "down, 3 / 2 to 1, so `(H - h) // 2`.": other_middles,
             "Rows and columns are swapped: `size` is (height, width).": torch.div(
                 *_laid(map_of, photo, size[::-1])
             ).nan_to_num(),
@@ -461,14 +483,22 @@ def check_ten_crop_map(answer: Answer) -> Comparisons:
                 "Some pixels are 0 / 0: no crop shows them. Do the crops reach the last row and "
                 "column?"
             )
-        # a photo that is mirrored before it is cut is shown by ten crops as well
-        yield Compared("the map", value, nearest(value, rounded_maps[:2]), mistakes)
+        yield Compared("the map", value, total / shown, mistakes)
         if count > 40:
             raise Hint(
                 f"The map is right, but `map_of` was called {count} times: call it once for each "
                 "of the ten crops, and add its map to a whole part of the sum, "
                 "`total[i : i + h, j : j + w] += ...`."
             )
+
+
+def _last_pairs(map_of: Callable[[Tensor], Tensor], photo: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return each place's two maps, added, where a later place replaces an earlier one."""
+    laid = torch.zeros_like(photo[0])
+    for rows, columns in crop_places(photo, size):
+        crop = photo[:, rows, columns]
+        laid[rows, columns] = map_of(crop) + map_of(crop.flip(-1)).flip(-1)
+    return laid
 
 
 def _laid(
@@ -538,6 +568,7 @@ def check_smooth_grad(answer: Answer) -> Comparisons:
     """
     for copies, (network, image, c) in zip((5, 4), scored_images(), strict=True):
         noise = 0.5 * drawn(copies, *image.shape, seed=c + 20)
+        opposite = answer(network, image, c, -noise)
         value = answer(network, image, c, noise)
         passes = answer.forwards
         noisy = image + noise
@@ -605,6 +636,8 @@ def check_smooth_grad(answer: Answer) -> Comparisons:
             ),
             "The median is taken: take the mean.": _map(each.median(0).values),
             **_wrong_reductions(mean),
+            "It returns the same for other values of `noise`: add the noise that is handed over, "
+            "and draw none.": opposite,
         }
         yield Compared("the map", value, _map(mean), mistakes)
         yield _few_passes(value, passes, gradients=copies)
