@@ -491,6 +491,12 @@ def test_where_an_axis_is_long_the_part_that_differs_is_shown():
     assert "..." not in "".join(lines)
 
 
+def test_another_shape_needs_no_more_digits():
+    third = torch.full((2,), 1 / 3, dtype=torch.float64)
+    shown = answers.beside("A case.", third, third.float()[None])
+    assert shown.splitlines()[1:] == ["right: [0.3333 0.3333]", "yours: [[0.3333 0.3333]]"]
+
+
 def test_what_is_only_close_in_an_example_is_told_apart(registered):
     @task("made-up", points=3, praise="Right.", example=small_example)
     def check_double(answer):

@@ -218,7 +218,8 @@ def beside(shown: str, right: object, own: object) -> str:
         right, own = right[tuple(cut)], own[tuple(cut)]
         ends = (":" if c == slice(None) else f"{c.start}:{c.stop}" for c in cut)
         part = f", the part [{', '.join(ends)}]"
-    texts = apart(right, own)
+    shapes = {tuple(v.shape) for v in (right, own) if isinstance(v, Tensor | np.ndarray)}
+    texts = (numbers(right), numbers(own)) if len(shapes) == 2 else apart(right, own)
     gap = "\n" if any("\n" in text for text in texts) else " "
     return f"{shown}\nright{part}:{gap}{texts[0]}\nyours{part}:{gap}{texts[1]}"
 
