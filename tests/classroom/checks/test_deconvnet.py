@@ -101,6 +101,7 @@ def carry_back(
     rule,
     relu=relu_by_masks,
     convolution=conv_by_transpose,
+    linear=torch.matmul,
     pooling=unpool_by_scatter,
     **windows,
 ):
@@ -109,7 +110,7 @@ def carry_back(
         inputs.append(layer(inputs[-1]))
     for layer, x in zip(reversed(layers), reversed(inputs[:-1]), strict=True):
         if isinstance(layer, nn.Linear):
-            signal = signal @ layer.weight
+            signal = linear(signal, layer.weight)
         elif isinstance(layer, nn.Flatten):
             signal = signal.view_as(x)
         elif isinstance(layer, nn.ReLU):
@@ -280,7 +281,7 @@ AGREEMENT = [
     (lambda x, s: x * s >= 0, "is exactly 0"),
     (lambda x, s: (x >= 0) == (s > 0), "is exactly 0"),
     (lambda x, s: (x <= 0) & (s <= 0), "where both pass the signal"),
-    (lambda x, s: relu_by_masks(x, s, "guided") == F.relu(s), "compares other rules"),
+    (lambda x, s: relu_by_masks(x, s, "guided") == F.relu(s), "guided back-propagation agrees"),
     (lambda x, s: F.relu(x) == F.relu(s), "compared with the signal"),
     (lambda x, s: (s * (x > 0) == F.relu(s)).float().mean(), "One answer for all"),
     (lambda x, s: torch.equal(s * (x > 0), F.relu(s)), "One answer for all"),
@@ -310,7 +311,7 @@ CONVOLUTION = [
     (lambda s, k: F.conv2d(bordered(s, k), k), "the wrong way round"),
     (lambda s, k: F.conv_transpose2d(s, k.flip(2)), "along one axis only"),
     (lambda s, k: F.conv_transpose2d(s, k.mT), "of the kernel are swapped"),
-    (lambda s, k: F.conv2d(bordered(s, k), k.flip(2, 3)), "channels are exchanged"),
+    (lambda s, k: F.conv2d(bordered(s, k), k.flip(2, 3)), "channels are the wrong way round"),
     (lambda s, k: F.conv2d(s, k.flip(2, 3).transpose(0, 1)), "The border is missing"),
     (lambda s, k: F.conv2d(s, k), "The border is missing"),
     (
@@ -355,6 +356,14 @@ def unpool_overwriting(signal, switches, size):
     return flat.unflatten(2, tuple(size))
 
 
+def unpool_keeping_the_first(signal, switches, size):
+    back = torch.zeros(*signal.shape[:2], *size)
+    for n, c, i, j in torch.ones_like(switches).nonzero().tolist():
+        place = n, c, *divmod(switches[n, c, i, j].item(), size[1])
+        back[place] = back[place] if back[place] else signal[n, c, i, j]
+    return back
+
+
 def unpool_of_means(signal, switches, size):
     flat = signal.new_zeros(*signal.shape[:2], size[0] * size[1])
     places, values = switches.flatten(2), signal.flatten(2)
@@ -397,6 +406,10 @@ POOLING = [
         "1 at the switches",
     ),
     (unpool_of_means, "their mean is kept"),
+    (unpool_keeping_the_first, "one of their signals"),
+    (lambda s, w, size: unpool_by_scatter(s, w[:1].expand_as(w), size), "of the first one"),
+    (lambda s, w, size: unpool_by_scatter(s, w[:, :1].expand_as(w), size), "of the first one"),
+    (lambda s, w, size: unpool_by_scatter(s.long(), w, size).float(), "cut to whole numbers"),
     (unpool_in_first_picture, "in the first picture"),
     (
         lambda s, w, size: unpool_by_scatter(
@@ -420,12 +433,51 @@ def carry_back_with_hooks_left(layers, images, signal, rule):
     return carry_back(layers, images, signal, rule)
 
 
+def with_axes(axes):
+    """The right ReLU, but only for inputs of so many axes."""
+    return lambda x, s, rule: relu_by_masks(x, s, rule) if x.ndim == axes else s
+
+
+def carry_back_one(layers, images, signal, rule):
+    return carry_back(layers[-1:], layers[:-1](images), signal, rule)
+
+
+def carry_back_of_rest(layers, images, signal, rule):
+    for i in range(len(layers) - 1, -1, -1):
+        if isinstance(layers[i], nn.Linear):
+            signal = signal - layers[i].bias
+        signal = carry_back(layers[i : i + 1], layers[:i](images), signal, rule)
+    return signal
+
+
+def carry_back_of_outputs(layers, images, signal, rule):
+    for i in range(len(layers) - 1, -1, -1):
+        signal = carry_back(layers[i : i + 1], layers[: i + 1](images), signal, rule)
+    return signal
+
+
+def carry_back_forward(layers, images, signal, rule):
+    for i in range(len(layers)):
+        signal = carry_back(layers[i : i + 1], layers[:i](images), signal, rule)
+    return signal
+
+
 WAYS = [
     (with_relu(always("gradient")), "whatever `rule` says"),
     (with_relu(always("guided")), "the rule of another method"),
     (with_relu(exchanged), "the rule of another method"),
     (with_relu(wrong_for("guided", always("gradient"))), "the rule of another method"),
     (with_relu(lambda x, s, rule: s), "unchanged"),
+    (with_relu(with_axes(4)), "between fully connected layers"),
+    (with_relu(with_axes(2)), "unchanged"),
+    (carry_back_one, "inside the loop"),
+    (lambda n, i, s, rule: carry_back(n[1:], n[0](i), s, rule), "leaves out the first"),
+    (lambda n, i, s, rule: carry_back(n[:-1], i, s, rule), "leaves out the last"),
+    (lambda *given: carry_back(*given, linear=lambda s, w: s @ w.T), "are transposed"),
+    (carry_back_of_rest, "A bias takes part"),
+    (carry_back_of_outputs, "each with the *input* that it had"),
+    (carry_back_forward, "in reverse order"),
+    (lambda *given: carry_back(*given).sum(1, keepdim=True), "of shape (2, 2, 8, 11)"),
     (with_relu(lambda x, s, rule: relu_by_masks(s, x, rule)), "are exchanged at the ReLUs"),
     (lambda n, i, s, rule: carry_back(n, i, torch.ones_like(s), rule), "starts from ones"),
     (lambda n, i, s, rule: carry_back(n, i, n(i), rule), "what the layers put out"),
@@ -474,8 +526,8 @@ def test_the_slow_ways_are_what_automatic_differentiation_gives():
     back = checks._unpool(pooled_signal, switches, size)
     assert torch.equal(back, unpool_by_scatter(pooled_signal, switches, size))
 
-    images = checks.drawn_image(2, 1, 8, 9, seed=5)
-    layers = checks._small_layers(nn.MaxPool2d(2), images)
+    images = checks.drawn_image(2, 2, 8, 9, seed=5)
+    layers = checks._small_layers(nn.MaxPool2d(2), images, 6, 5)
     one_hot = F.one_hot(torch.tensor([4, 1]), 5).double()
     for rule in deconvnet.RULES:
         expected = deconvnet.pseudo_gradient(layers, images, [4, 1], rule=rule)

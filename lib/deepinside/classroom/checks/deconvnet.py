@@ -239,7 +239,8 @@ def check_rules_agree(answer: Answer) -> Comparisons:
                 (x >= 0) == (signal > 0),
                 ((x >= 0) == (signal > 0)) | (signal == 0),
             ],
-            "This compares other rules: the task asks for the gradient and the DeconvNet.": [
+            "This is where guided back-propagation agrees with one of the two. The task compares "
+            "the gradient and the DeconvNet.": [
                 _relu_backward(x, signal, rule) == _relu_backward(x, signal, "guided")
                 for rule in ("gradient", "deconvnet")
             ],
@@ -326,8 +327,9 @@ def _compared_convolution(answer: Answer, signal: Tensor, k: Tensor) -> Compared
             _convolution_backward(signal, k.flip(axes))
             for axes in ((0, 1), (0, 1, 2, 3), (0,), (1,), (0, 2, 3), (1, 2, 3))
         ],
-        "Input and output channels are exchanged: the kernel is (out, in, rows, columns), and the "
-        "signal comes from `out`.": back_exchanged,
+        "The channels are the wrong way round: `conv_transpose2d` takes the kernel as it is, (out, "
+        "in, rows, columns), and `conv2d` wants the first two axes exchanged, by `transpose(0, 1)` "
+        "and not by `reshape`.": back_exchanged,
         "The border is missing: `conv2d` makes a picture smaller, and the way back has to make it "
         "larger. Put zeros around the signal, one row or column less than the kernel has.": [
             _cropped(full, rows, columns) for full in fulls
@@ -436,12 +438,11 @@ def _compared_pooling(
         "the others, as with `F.max_unpool2d`. The gradient adds them: `scatter_add_`, or `+=` one "
         "at a time.": [
             _unpool(signal, switches, size, lambda met: met[-1]),
-            _unpool(signal, switches, size, lambda met: met[0]),
         ],
         "Where windows overlap and one pixel is the switch of several, one of their signals or "
         "their mean is kept. The gradient adds them.": [
             _unpool(signal, switches, size, join)
-            for join in (np.mean, max, min, np.prod, lambda met: max(met, key=abs))
+            for join in (np.mean, max, min, np.prod, lambda met: max(met, key=abs), _first)
         ],
         "All signals lie in the first picture. Switches count within the picture of one channel of "
         "one image: each has its own.": _in_first_picture(right),
@@ -471,6 +472,15 @@ def _compared_pooling(
         "The switches themselves lie there: they say where the signal goes.": (
             _unpool(switches.double(), switches, size)
         ),
+        "All images or all channels go back by the switches of the first one. Each has its own.": [
+            _unpool(signal, first.expand_as(switches), size)
+            for first in (switches[:1], switches[:, :1], switches[:1, :1])
+        ],
+        "The signal is cut to whole numbers: make the zeros of the signal's type, as by "
+        "`signal.new_zeros`; the switches are whole numbers.": [
+            right.trunc(),
+            _unpool(signal.trunc(), switches, size),
+        ],
     }
     return Compared("the signal", answer(signal, switches, size), right, mistakes)
 
@@ -500,6 +510,10 @@ def _unpool(
     for place, signals in met.items():
         laid[place] = join(signals)
     return laid
+
+
+def _first(met: list[float]) -> float:
+    return met[0]
 
 
 def _in_first_picture(right: Tensor) -> Tensor:
@@ -544,16 +558,24 @@ def check_carry_back(answer: Answer) -> Comparisons:
     It should return the signal at the images, from one at the output of layers
     (nn.Sequential).
     """
-    images = drawn_image(2, 1, 8, 11, seed=12)
-    layers = _small_layers(nn.MaxPool2d(2), images)
-    starts = [(layers, drawn(2, 5, seed=13)), (layers[:2], drawn(2, 3, 6, 9, seed=14))]
+    images = drawn_image(2, 2, 8, 11, seed=12)
+    # as many values before each fully connected layer as after it: transposed weights do not fail
+    layers = _small_layers(nn.MaxPool2d(2), images, 24, 24)
+    starts = [(layers, drawn(2, 24, seed=13)), (layers[:2], drawn(2, 3, 6, 9, seed=14))]
     # first where nothing fails for a stride, so that other mistakes can be named
-    compare(
-        _compared_way(answer, part, images, signal, rule)
-        for (part, signal), rule in product(starts, _RULES)
-    )
-    images, signal = drawn_image(2, 1, 12, 15, seed=15), drawn(2, 5, seed=16)
-    layers = _small_layers(nn.MaxPool2d(3, stride=4), images)
+    try:
+        compare(
+            _compared_way(answer, part, images, signal, rule)
+            for (part, signal), rule in product(starts, _RULES)
+        )
+    except Hint as hint:
+        if "It raised RuntimeError" not in str(hint):
+            raise
+        raise Hint(
+            f"{hint} Are the layers taken in reverse order, each with the *input* that it had?"
+        ) from None
+    images, signal = drawn_image(2, 2, 12, 15, seed=15), drawn(2, 5, seed=16)
+    layers = _small_layers(nn.MaxPool2d(3, stride=4), images, 6, 5)
     try:
         compare([_compared_way(answer, layers, images, signal, "guided")])
     except Hint as hint:
@@ -578,13 +600,35 @@ def _compared_way(
     right = _carry_back(*given, rule)
     by_rules = [_carry_back(*given, other) for other in _RULES]
     best = nn.functional.one_hot(layers(images).flatten(1).argmax(1), signal[0].numel())
+    before_last = layers[:-1](images)
+    # carried back from the last layer's input, if it has the signal's shape
+    without_last = (
+        [_carry_back(layers[:-1], images, signal, rule)]
+        if before_last.shape == signal.shape
+        else []
+    )
     mistakes = {
         "The ReLUs follow the gradient whatever `rule` says: hand it on to "
         "`relu_backward`.": by_rules[0],
         "The ReLUs follow the rule of another method than `rule` says.": by_rules,
-        "The signal passes the ReLUs unchanged: they are layers of the way back, too.": _carry_back(
-            *given, rule, relu=lambda x, signal, rule: signal
+        "The signal passes ReLUs unchanged: each is a layer of the way back, too, those between "
+        "convolutions as well as those between fully connected layers.": [
+            _carry_back(*given, rule, relu=_relu_of_axes(axes)) for axes in ((), (2,), (4,))
+        ],
+        "Only the last layer is carried back: does a `return` stand inside the loop?": (
+            _carry_back(layers[-1:], before_last, signal, rule)
         ),
+        "The way back leaves out the first layer: it ends at the images.": (
+            _carry_back(layers[1:], layers[0](images), signal, rule)
+        ),
+        "The way back leaves out the last layer: the signal is given at its output.": without_last,
+        "The weights of the fully connected layers are transposed: a signal goes back by `signal @ "
+        "layer.weight`.": _carry_back(*given, rule, linear=_transposed),
+        "A bias takes part: on the way back only the weights do.": [
+            _carry_back(*given, rule, linear=linear, convolution=convolution)
+            for linear, convolution in product((_linear, _linear_of_rest), (_conv, _conv_of_rest))
+            if (linear, convolution) != (_linear, _conv)
+        ],
         "Input and signal are exchanged at the ReLUs: `relu_backward(x, signal, rule)` wants "
         "the ReLU's input first.": _carry_back(
             *given, rule, relu=lambda x, signal, rule: _relu_backward(signal, x, rule)
@@ -601,7 +645,9 @@ def _compared_way(
         "or `F.conv_transpose2d`.": _carry_back(
             *given,
             rule,
-            convolution=lambda signal, k: _convolution_backward(signal, k.flip(2, 3)),
+            convolution=lambda signal, layer: _convolution_backward(
+                signal, layer.weight.flip(2, 3)
+            ),
         ),
         "A max-pooling sends the signal to all pixels of a window: it goes back to the switches, "
         "by `unpool` or `F.max_unpool2d`.": _carry_back(*given, rule, pooling=_spread),
@@ -622,13 +668,44 @@ def _compared_way(
     return Compared("the signal at the images", answer(*given, rule), right, mistakes)
 
 
-def _small_layers(pooling: nn.MaxPool2d, images: Tensor) -> nn.Sequential:
-    """Return layers of each kind, frozen, from images of this size to five values."""
-    parts = [nn.Conv2d(1, 3, 3), nn.ReLU(), pooling, nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten()]
+def _small_layers(
+    pooling: nn.MaxPool2d, images: Tensor, hidden: int, classes: int
+) -> nn.Sequential:
+    """Return layers of each kind, frozen, from images of this size to so many classes."""
+    parts = [nn.Conv2d(2, 3, 3), nn.ReLU(), pooling, nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten()]
     count = nn.Sequential(*parts)(images.float()).shape[1]
-    layers = nn.Sequential(*parts, nn.Linear(count, 5)).double().requires_grad_(False)
+    parts += [nn.Linear(count, hidden), nn.ReLU(), nn.Linear(hidden, classes)]
+    layers = nn.Sequential(*parts).double().requires_grad_(False)
     fill(layers, 0.5, seed=20)
     return layers
+
+
+def _relu_of_axes(axes: tuple[int, ...]) -> Callable:
+    """Return the way back of a ReLU, but unchanged unless its input has so many axes."""
+    return lambda x, signal, rule: _relu_backward(x, signal, rule) if x.ndim in axes else signal
+
+
+def _linear(signal: Tensor, layer: nn.Linear) -> Tensor:
+    return signal @ layer.weight
+
+
+def _transposed(signal: Tensor, layer: nn.Linear) -> Tensor:
+    """Return the signal by the transposed weights, where their shape allows it."""
+    square = layer.in_features == layer.out_features
+    return signal @ (layer.weight.T if square else layer.weight)
+
+
+def _linear_of_rest(signal: Tensor, layer: nn.Linear) -> Tensor:
+    return (signal - layer.bias) @ layer.weight
+
+
+def _conv(signal: Tensor, layer: nn.Conv2d) -> Tensor:
+    return _convolution_backward(signal, layer.weight)
+
+
+def _conv_of_rest(signal: Tensor, layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return _convolution_backward(signal - layer.bias[:, None, None], layer.weight)
 
 
 def _carry_back(
@@ -638,7 +715,8 @@ def _carry_back(
     rule: str,
     *,
     relu: Callable = _relu_backward,
-    convolution: Callable = _convolution_backward,
+    linear: Callable = _linear,
+    convolution: Callable = _conv,
     pooling: Callable = _unpool,
 ) -> Tensor:
     """Return the signal at the images, each kind of layer carried back as given."""
@@ -650,12 +728,12 @@ def _carry_back(
         if isinstance(layer, nn.ReLU):
             signal = relu(x, signal, rule)
         elif isinstance(layer, nn.Conv2d):
-            signal = convolution(signal, layer.weight)
+            signal = convolution(signal, layer)
         elif isinstance(layer, nn.MaxPool2d):
             _, switches = F.max_pool2d(x, layer.kernel_size, layer.stride, return_indices=True)
             signal = pooling(signal, switches, tuple(x.shape[2:]))
         elif isinstance(layer, nn.Linear):
-            signal = signal @ layer.weight
+            signal = linear(signal, layer)
         else:
             signal = signal.view_as(x)
     return signal
