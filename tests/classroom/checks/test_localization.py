@@ -4,6 +4,7 @@ from operator import add
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from scipy import ndimage
 from skimage import measure
@@ -70,6 +71,10 @@ def box_by_any(mask):
 def box_by_opencv(mask):
     x, y, width, height = cv2.boundingRect(mask.numpy().astype(np.uint8))
     return [x, y, x + width, y + height]
+
+
+def box_of_floats(mask):
+    return [float(edge) for edge in box_by_opencv(mask)]
 
 
 def box_by_loop(mask):
@@ -152,7 +157,7 @@ RIGHT = {
         component_by_opencv,
         component_by_filling,
     ],
-    checks.check_bounding_box: [box_by_any, box_by_opencv, box_by_loop],
+    checks.check_bounding_box: [box_by_any, box_by_opencv, box_by_loop, box_of_floats],
     checks.check_iou: [iou_by_formula, iou_by_tensors, iou_by_cases],
     checks.check_grabcut_mask: [grabcut, grabcut_in_another_way],
 }
@@ -178,6 +183,11 @@ def by_box(change):
 def box_in_reading_order(mask):
     places = mask.nonzero().tolist()
     return places[0][1], places[0][0], places[-1][1] + 1, places[-1][0] + 1
+
+
+def box_of_first(mask):
+    labels = torch.from_numpy(labels_of(mask, structure=np.ones((3, 3))))
+    return box_by_opencv(labels == 1)
 
 
 def box_as(change):
@@ -241,6 +251,12 @@ def iou_upside_down(box, other):
     return 1 / right if right else float("inf")
 
 
+def iou_without_parentheses(box, other):
+    width, height, a, b = lengths(box, other)
+    shared = max(width, 0) * max(height, 0)
+    return shared / a + b - shared
+
+
 def iou_over_hull(box, other):
     corners = zip(box, other, strict=True)
     x0, y0, x1, y1 = (f(pair) for f, pair in zip((min, min, max, max), corners, strict=True))
@@ -278,11 +294,52 @@ def without_corners(mask):
 
 def two_largest(mask):
     first = component_by_filling(mask)
-    return first | component_by_filling(mask & ~first)
+    left = mask & ~first
+    return first | component_by_filling(left) if left.any() else first
 
 
 def boxed(mask):
     return mask.any(1, keepdim=True) & mask.any(0)
+
+
+def seeds_by_count(saliency):
+    order, count = saliency.flatten().argsort(), saliency.numel()
+    seeds = torch.zeros(2, count, dtype=torch.bool)
+    seeds[0, order[count - int(0.05 * count) :]] = True
+    seeds[1, order[: int(0.3 * count)]] = True
+    return seeds.view(2, *saliency.shape)
+
+
+def seeds_by_place(saliency):
+    ordered, count = saliency.flatten().sort().values, saliency.numel()
+    return saliency > ordered[int(0.95 * count)], saliency <= ordered[int(0.3 * count)]
+
+
+def component_but_not_the_last(mask):
+    count, labels = cv2.connectedComponents(mask.numpy().astype(np.uint8))
+    sizes = [(labels == label).sum() for label in range(1, count - 1)]
+    return torch.from_numpy(labels == 1 + (np.argmax(sizes) if sizes else 0))
+
+
+def component_of_several(mask):
+    return component_by_opencv(mask) if ndimage.label(mask, np.ones((3, 3)))[1] > 1 else None
+
+
+def component_of_one_diagonal(mask):
+    labels = labels_of(mask, structure=[[1, 1, 0], [1, 1, 1], [0, 1, 1]])
+    return torch.from_numpy(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
+
+
+def component_of_second_label(mask):
+    return torch.from_numpy(by_label(lambda sizes: sizes.argsort()[-2])(mask))
+
+
+def component_of_opencv(pick):
+    def answer(mask):
+        count, labels = cv2.connectedComponents(mask.numpy().astype(np.uint8))
+        return torch.from_numpy(labels == pick(count))
+
+    return answer
 
 
 SEEDS = [
@@ -309,6 +366,9 @@ SEEDS = [
         "Each row or column",
     ),
     (lambda s: [s * seeds for seeds in seeds_of(s)], "values of the map"),
+    (seeds_by_count, "Pixels are counted"),
+    (seeds_by_place, "Pixels are counted"),
+    (lambda s: (s > s.quantile(0.95), seeds_by_count(s)[1]), "Pixels are counted"),
     (lambda s: s > s.quantile(0.95), "Expected two masks, `object_seeds, background_seeds`"),
     (lambda s: 3, "got one int"),
     (lambda s: (s >= s.quantile(0.95), s <= s.quantile(0.3)), "pixels that equal it"),
@@ -327,6 +387,12 @@ COMPONENTS = [
     (by_label(lambda sizes: 1 + sizes[1:].argmin()), "the smallest component"),
     (by_label(lambda sizes: 1), "the first or the last component"),
     (by_label(lambda sizes: len(sizes) - 1), "the first or the last component"),
+    (component_of_opencv(lambda count: 1), "the first or the last component"),
+    (component_of_opencv(lambda count: count - 1), "the first or the last component"),
+    (component_but_not_the_last, "its values are not"),
+    (component_of_several, "None"),
+    (component_of_one_diagonal, "its values are not"),
+    (component_of_second_label, "its values are not"),
     (of_largest_box, "the largest box"),
     (lambda mask: torch.from_numpy(labels_of(mask)), "numbers of the components"),
     (lambda mask: filled(component_by_filling(mask)), "A hole is filled"),
@@ -356,7 +422,13 @@ BOXES = [
         by_box(lambda m, x0, y0, *_: (x0, y0, x0 + int(m.any(0).sum()), y0 + int(m.any(1).sum()))),
         "are counted",
     ),
-    (lambda mask: box_by_opencv(component_by_filling(mask)), "the largest component alone"),
+    (lambda mask: box_by_opencv(component_by_filling(mask)), "one component alone"),
+    (box_of_first, "one component alone"),
+    (
+        by_box(lambda m, *box: [edge / m.shape[1 - i % 2] for i, edge in enumerate(box)]),
+        "shares of the width",
+    ),
+    (lambda mask: box_by_opencv(~mask), "Only the true pixels"),
     (by_box(lambda m, x0, y0, x1, y1: (x0, len(m) - y1, x1, len(m) - y0)), "the wrong edge"),
     (lambda mask: (0, 0, mask.shape[1], mask.shape[0]), "the whole image"),
 ]
@@ -368,6 +440,7 @@ IOUS = [
     (iou_over(lambda a, b: b), "divided by one of the boxes"),
     (iou_of_closed, "one pixel too long"),
     (iou_over_hull, "the box around both"),
+    (iou_without_parentheses, "Parentheses are missing"),
     (iou_over(lambda a, b: 1), "the intersection alone"),
     (iou_upside_down, "upside down"),
     (iou_clipped_once, "Boxes that lie apart"),
@@ -390,6 +463,10 @@ GRABCUTS = [
     (lambda p, a, b: grabcut(p, a, b, counted=[1, 2, 3]), "Everything but the background's"),
     (lambda p, a, b: grabcut(p, a, b, counted=[cv2.GC_PR_FGD]), "what GrabCut added"),
     (lambda p, a, b: grabcut(p, a, b, counted=None), "the four labels"),
+    (lambda p, a, b: grabcut(p, a, b, counted=[2, 3]), "takes the wrong labels"),
+    (lambda p, a, b: grabcut(p, a, b, counted=[9]), "No pixel came out"),
+    (lambda p, a, b: grabcut(p[:1].expand(3, -1, -1), a, b), "one color"),
+    (lambda p, a, b: grabcut(p.mean(0, keepdim=True).expand(3, -1, -1), a, b), "saw gray"),
     (grabcut_of_reshaped, "do not move the channels"),
     (lambda p, a, b: grabcut(p, a, b, counted=[0, 2]), "Object and background are exchanged"),
     (lambda p, a, b: grabcut(p, a, b, undecided=cv2.GC_PR_FGD), "start as `GC_PR_FGD`"),
@@ -397,7 +474,7 @@ GRABCUTS = [
     (lambda p, a, b: grabcut(p, a, b, used=(False, True)), "It needs both"),
     (lambda p, a, b: grabcut(p, a, b, used=(False, False)), "It needs both"),
     (lambda p, a, b: grabcut(p, a, b, start=cv2.GC_INIT_WITH_RECT), "Some seeds got the other"),
-    (lambda p, a, b: grabcut(p, a, b, object_label=cv2.GC_PR_FGD), "Some seeds got the other"),
+    (lambda p, a, b: grabcut(p, a, b, object_label=cv2.GC_PR_FGD), "not labeled as certain"),
     (lambda p, a, b: p[0] > 0.5, "Some seeds got the other"),
     (lambda p, a, b: filled(grabcut(p, a, b)), "A hole is filled"),
     (lambda p, a, b: component_by_filling(grabcut(p, a, b)), "only the largest component"),
@@ -433,8 +510,9 @@ def test_each_mask_of_the_seeds_earns_a_point():
     assert checks.check_quantile_seeds(seeds_of).points == 2
 
 
-def test_grabcut_finds_the_object_whatever_it_draws_and_in_whatever_order_colors_are():
-    photo, truth, *seeds = checks._colored_rectangles()
+@pytest.mark.parametrize("color", [checks._BLUE, checks._PURPLE])
+def test_grabcut_finds_the_object_whatever_it_draws_and_in_whatever_order_colors_are(color):
+    photo, truth, *seeds = checks._colored_rectangles(color)
     for seed in range(5):
         cv2.setRNGSeed(seed)
         for image, rounds in ((photo, 5), (photo.flip(0), 5), (photo, 3), (photo, 8)):

@@ -47,6 +47,10 @@ def check_quantile_seeds(answer: Answer) -> Comparisons:
         object_seeds, background_seeds = _two_masks(answer(s), s)
         right, others = s > s.quantile(0.95), s <= s.quantile(0.30)
         by_quantiles = _thresholds(s)
+        counted = (
+            "Pixels are counted here. `torch.quantile` gives a value between those of two pixels; "
+            "compare all pixels with it, so that equal ones get the same label."
+        )
         mistakes = {
             "The two masks are exchanged: the task wants the object's seeds first.": [
                 others,
@@ -60,6 +64,7 @@ def check_quantile_seeds(answer: Answer) -> Comparisons:
                 *(s <= s.quantile(q) for q in (0.95, 0.05)),
                 *(s > s.quantile(q) for q in (0.05, 0.30, 0.70)),
             ],
+            counted: _counted(s, 0.95),
             **{hint: [s > high for high, _ in pairs] for hint, pairs in by_quantiles.items()},
             "These are the values of the map, or zeros, in place of a mask of the object's seeds: "
             "a comparison such as `a > b` is a mask already.": s * right,
@@ -77,6 +82,7 @@ def check_quantile_seeds(answer: Answer) -> Comparisons:
                 *(s <= s.quantile(q) for q in (0.70, 0.05)),
                 s < s.quantile(0.70),
             ],
+            counted: [~seeds for seeds in _counted(s, 0.30)],
             **{
                 hint: [s <= low for _, low in pairs] + [s < low for _, low in pairs]
                 for hint, pairs in by_quantiles.items()
@@ -90,7 +96,21 @@ def _maps() -> list[Tensor]:
     values = drawn_image(8, 7, seed=0).square().float().double()
     sparse = (values - values.quantile(0.7)).clamp(min=0)
     ranks = values.flatten().argsort().argsort().view_as(values).double() / 64
-    return [values, sparse, torch.where((ranks > 0.7) & (ranks < 0.84), 0.75, ranks)]
+    tied = torch.where((ranks > 0.7) & (ranks < 0.84), 0.75, ranks)
+    tied[ranks == ranks.max()] = 1.5  # far above all others
+    return [values, sparse, tied]
+
+
+def _counted(s: Tensor, q: float) -> list[Tensor]:
+    """Return the pixels above a quantile by their count or their place, without its value."""
+    last = q * s.numel()
+    places = {floor(last), ceil(last), round(last)}
+    ranks = [s.flatten().argsort(stable=stable).argsort() for stable in (False, True)]
+    ordered = s.flatten().sort().values
+    return [
+        *(rank.view_as(s) >= place for rank in ranks for place in places),
+        *(s > ordered[place] for place in (floor(last) - 1, floor(last))),
+    ]
 
 
 def _thresholds(s: Tensor) -> dict[str, list]:
@@ -164,6 +184,11 @@ _HOLES = (
 )
 
 
+# larger than the background, and last whoever numbers; alone
+_LARGE = ("#..####", "#.#####", "..#####")
+_ALONE = ("......", ".##...", "...#..", "......")
+
+
 def _mask(*rows: str) -> Tensor:
     return torch.tensor([[pixel == "#" for pixel in row] for row in rows])
 
@@ -191,10 +216,12 @@ def check_largest_component(answer: Answer) -> Comparisons:
     diagonal neighbors are connected. Paper §3.2.
     """
     diagonals, holes = _mask(*_DIAGONALS), _mask(*_HOLES)
-    for mask in (diagonals, diagonals.flip(0, 1), diagonals.mT.contiguous(), holes, holes.flip(1)):
-        # with neighbors at corners, and without
+    turned = [diagonals, diagonals.flip(0, 1), diagonals.mT.contiguous(), diagonals.flip(1)]
+    for mask in (*turned, holes, holes.flip(1), _mask(*_LARGE), _mask(*_ALONE)):
+        # with neighbors at corners, and without, as SciPy and OpenCV number them
         both = [_components(mask, structure) for structure in (np.ones((3, 3)), None)]
         components, few = both
+        both += [_components_of_opencv(mask, connectivity) for connectivity in (8, 4)]
         right = max(components, key=_count)
         closed = _components(_filled(mask), np.ones((3, 3)))
         outlined = max(components, key=_outlined_area)
@@ -204,7 +231,10 @@ def check_largest_component(answer: Answer) -> Comparisons:
             "(SciPy).": max(few, key=_count),
             "This is the whole mask, with all components.": mask,
             "This is everything but the mask: label 0 is the background, which is no component "
-            "and must not take part in the search for the largest.": ~mask,
+            "and must not take part in the search for the largest.": [
+                ~mask,
+                max(~mask, right, key=_count),
+            ],
             "A hole is filled, or counts as a part of its component. Count and return only pixels "
             "that are true in the mask.": [
                 _filled(right),
@@ -244,6 +274,12 @@ def _components(mask: Tensor, structure: np.ndarray | None) -> list[Tensor]:
     """Return the mask of each component, in the order of their numbers."""
     labels, count = ndimage.label(mask, structure)
     return [torch.from_numpy(labels == number) for number in range(1, count + 1)]
+
+
+def _components_of_opencv(mask: Tensor, connectivity: int) -> list[Tensor]:
+    pixels = mask.numpy().astype(np.uint8)
+    count, labels = cv2.connectedComponents(pixels, connectivity=connectivity)
+    return [torch.from_numpy(labels == number) for number in range(1, count)]
 
 
 def _numbers(components: list[Tensor]) -> Tensor:
@@ -293,7 +329,7 @@ _BOXED = (
     (("......", "......", "......", "......", "......", ".#...."), (1, 5, 2, 6)),
     ((".........", "....#....", "..#####..", ".....#...", "........."), (2, 1, 7, 4)),
     (
-        ("........", "..#.....", "...#....", "........", "........", ".......#", "........"),
+        ("........", "..#.....", "...#....", "........", "........", ".....###", "........"),
         (2, 1, 8, 6),
     ),
 )
@@ -315,7 +351,7 @@ def check_bounding_box(answer: Answer) -> Comparisons:
         mask, (x0, y0, x1, y1) = _mask(*rows), right
         (height, width), seen = mask.shape, mask.nonzero().tolist()
         (first_y, first_x), (last_y, last_x) = seen[0], seen[-1]
-        largest = torch.where(max(_components(mask, np.ones((3, 3))), key=_count))
+        pieces = [torch.where(piece) for piece in _components(mask, np.ones((3, 3)))]
         mistakes = {
             "Rows and columns are swapped: x counts columns, y counts rows, and x comes first.": [
                 (y0, x0, y1, x1),
@@ -365,19 +401,27 @@ def check_bounding_box(answer: Answer) -> Comparisons:
                 (x0, y0, x0 + _count(mask.any(0)), y0 + _count(mask.any(1))),
                 (x0, y0, x0 + int(mask.sum(1).max()), y0 + int(mask.sum(0).max())),
             ],
-            "This is the box of the largest component alone. The task wants that of all true "
-            "pixels.": (
-                *(int(places.min()) for places in largest[::-1]),
-                *(int(places.max()) + 1 for places in largest[::-1]),
-            ),
+            "This is the box of one component alone, such as the largest or the first. The task "
+            "wants that of all true pixels.": [
+                (
+                    *(int(places.min()) for places in piece[::-1]),
+                    *(int(places.max()) + 1 for places in piece[::-1]),
+                )
+                for piece in pieces
+            ],
             "Coordinates count from the wrong edge: x from the left one, and y from the top, as "
             "rows do.": [
                 (x0, height - y1, x1, height - y0),
                 (width - x1, y0, width - x0, y1),
             ],
-            "This is the box of the whole image, whatever the mask is.": (0, 0, width, height),
+            "This is the box of the whole image. Only the true pixels count.": (
+                (0, 0, width, height)
+            ),
+            "These are shares of the width and the height. A box counts pixels, in four whole "
+            "numbers.": (x0 / width, y0 / height, x1 / width, y1 / height),
         }
-        yield Compared("the box", answer(mask), right, mistakes)
+        # as floats, so that 3.0 does as well as 3
+        yield Compared("the box", answer(mask), tuple(map(float, right)), mistakes)
 
 
 def _iou_example() -> Example:
@@ -447,6 +491,12 @@ def check_iou(answer: Answer) -> Comparisons:
             "1.": [part / (long_a + long_b - part) for part in long_shared],
             "The intersection is divided by the box around both boxes. The union holds only pixels "
             "that are in one of them.": shared / hull,
+            "Parentheses are missing: divide the intersection by the whole union, `shared / (both "
+            "- shared)`.": [
+                shared / a + b - shared,
+                shared / (a + b) - shared,
+                shared / (box[2] - box[0]) * (box[3] - box[1]) + b - shared,
+            ],
             "This is the intersection alone, in pixels: divide it by the union.": shared,
             "This is the union over the intersection, upside down.": (
                 1 / right if shared else np.inf
@@ -525,7 +575,13 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
     It should return the mask (H, W) that GrabCut grows in a photo (3, H, W) in [0, 1] from
     two masks (H, W). Paper §3.2.
     """
-    photo, truth, object_seeds, background_seeds = _colored_rectangles()
+    for color in (_BLUE, _PURPLE):
+        yield _compared_cut(answer, *_colored_rectangles(color))
+
+
+def _compared_cut(
+    answer: Answer, photo: Tensor, truth: Tensor, object_seeds: Tensor, background_seeds: Tensor
+) -> Compared:
     seeds = object_seeds, background_seeds
     # the photo that one gets who reshapes to (H, W, 3), channels first again
     reshaped = photo.reshape(*photo.shape[1:], 3).permute(2, 0, 1)
@@ -541,16 +597,21 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
         "Only the object's seeds came out, for one of four reasons. The undecided pixels were "
         "labeled `GC_BGD`, which is 0 and means *certain*: they want `GC_PR_BGD`. Or `GC_PR_FGD` "
         "does not count as object in the end. Or GrabCut saw a black photo: values in [0, 1] "
-        "become zeros when made `uint8`, so multiply by 255 first. Or GrabCut did not run.": (
-            object_seeds
-        ),
-        "Everything but the background's seeds came out: either undecided pixels were labeled "
-        "`GC_FGD`, which is certain, or those that GrabCut labeled `GC_PR_BGD` count as "
+        "become zeros when made `uint8`, so multiply by 255 first. Or GrabCut did not run, or ran "
+        "on a copy of the labels that count in the end.": (object_seeds),
+        "Everything but the background's seeds came out, as if undecided pixels were labeled "
+        "`GC_FGD`, which is certain, or those that GrabCut labeled `GC_PR_BGD` counted as "
         "object.": ~background_seeds,
         "This is what GrabCut added, without the object's own seeds: the mask is where the labels "
         "are `GC_FGD` *or* `GC_PR_FGD`.": truth & ~object_seeds,
         "These are the four labels of GrabCut. The task wants a mask: true where the label is "
         "`GC_FGD` or `GC_PR_FGD`.": labels,
+        "No pixel came out as object. Either the last line asks for pixels that are `GC_FGD` *and* "
+        "`GC_PR_FGD`, or the object's seeds were not labeled as certain, `GC_FGD`.": none,
+        "The last line takes the wrong labels: the object is where the label is `GC_FGD`, which is "
+        "1, *or* `GC_PR_FGD`, which is 3.": [
+            _is_one_of(labels, counted) for counted in ((2,), (0, 1), (1, 2), (0, 3), (2, 3))
+        ],
         "`reshape` and `view` do not move the channels, they cut the numbers anew. Move the axis: "
         "`photo.permute(1, 2, 0)`.": _is_object(_grab_cut(reshaped, *seeds)),
         "The undecided pixels start as `GC_PR_FGD`, and with them other colors come into the "
@@ -560,6 +621,10 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
         ],
         "The background's seeds are not used: they are certain, too, and want the label "
         "`GC_BGD`.": _is_object(_grab_cut(photo, object_seeds, none)),
+        "GrabCut saw gray, or one color of the photo alone: it wants all three.": [
+            _is_object(_grab_cut(gray.expand_as(photo), *seeds))
+            for gray in (*photo.split(1), photo.mean(0, keepdim=True))
+        ],
         "A hole is filled, or only the largest component is kept. Here the task wants the mask as "
         "GrabCut gives it.": [_filled(truth), max(components, key=_count)],
     }
@@ -581,22 +646,28 @@ def check_grabcut_mask(answer: Answer) -> Comparisons:
         )
         if (object_seeds & ~value | background_seeds & value).any():
             mistakes[violated] = value
-    yield Compared("the mask", value, truth, mistakes)
+    return Compared("the mask", value, truth, mistakes)
 
 
-def _colored_rectangles() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+# what is neither object nor background; purple is as red as the object
+_BLUE, _PURPLE = (0.1, 0.2, 0.9), (0.8, 0.2, 0.9)
+
+
+def _colored_rectangles(
+    color: tuple[float, float, float],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a photo with colored rectangles, the object, and seeds of object and background.
 
     Green is the background's color, and red the object's: a large rectangle with a hole, and a
-    small one. Blue is in no seed. A few seeds are certain against their color: a green block of
-    the object, a red one of the background.
+    small one. A rectangle of another color is in no seed. A few seeds are certain against their
+    color: a green block of the object, a red one of the background.
     """
-    truth, blue, object_seeds, background_seeds = torch.zeros(4, 32, 44, dtype=torch.bool)
+    truth, other, object_seeds, background_seeds = torch.zeros(4, 32, 44, dtype=torch.bool)
     truth[4:16, 6:24] = truth[4:9, 30:40] = True
     truth[11:14, 17:21] = False  # the hole
-    blue[18:25, 28:40] = True
-    colors = torch.tensor([[0.2, 0.5, 0.3], [0.8, 0.2, 0.2], [0.1, 0.2, 0.9]])
-    photo = colors[truth + 2 * blue].permute(2, 0, 1)
+    other[18:25, 28:40] = True
+    colors = torch.tensor([[0.2, 0.5, 0.3], [0.8, 0.2, 0.2], color])
+    photo = colors[truth + 2 * other].permute(2, 0, 1)
     noise = 0.1 * (drawn_image(*photo.shape, seed=0).float() - 0.5)
     object_seeds[6:9, 9:17] = object_seeds[21:24, 6:10] = True
     background_seeds[28:] = background_seeds[4:8, 20:24] = True
@@ -621,3 +692,7 @@ def _grab_cut(
 
 def _is_object(labels: Tensor) -> Tensor:
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def _is_one_of(labels: Tensor, counted: tuple[int, ...]) -> Tensor:
+    return torch.isin(labels, torch.tensor(counted, dtype=torch.uint8))
