@@ -347,7 +347,9 @@ SHARES = [
     (along(join=torch.sum), "The gradients were added up"),
     (lambda at, image, base, steps: (image - base) * at(image), "at one point of the path"),
     (lambda at, image, base, steps: (image - base) * at(base), "at one point of the path"),
-    (lambda at, image, base, steps: integrated(at, image, base, 1), "at one point of the path"),
+    (lambda at, image, base, steps: integrated(at, image, base, 1), "by `//`?"),
+    (along(lambda n: [0.5 / n]), "Does each round of a loop overwrite"),
+    (along(lambda n: [1 - 0.5 / n]), "Does each round of a loop overwrite"),
     (along(factor=one), "`image - baseline` is missing"),
     (along(factor=one, join=torch.sum), "`image - baseline` is missing"),
     (along(factor=taking_image), "the image or the baseline alone"),
@@ -496,6 +498,10 @@ DROPS = [
     (shares_of_the_score, "divided by the score"),
     (in_place, "argument `image` in place"),
     (lambda *given: both(*given)[0], "Expected two numbers"),
+    (
+        lambda *given: (both(*given)[0], given[2] - given[3]),
+        "got one number and a tensor of (3, 6, 6)",
+    ),
 ]
 WRONG = {
     checks.check_class_activation_map: MAPS,

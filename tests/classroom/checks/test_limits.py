@@ -254,7 +254,24 @@ def interval_of_any_seed(values, generator):
     return np.quantile(drawn.mean(1), [0.025, 0.975])
 
 
+def interval_seeded_anew(values, generator):
+    means = [draws(values, generator.manual_seed(0), 1).mean(1) for _ in range(20)]
+    return ends_of(torch.cat(means))
+
+
+def interval_of_half(values, generator):
+    order = torch.stack([torch.randperm(len(values), generator=generator) for _ in range(2000)])
+    return ends_of(values[order[:, : len(values) // 2]].mean(1))
+
+
 INTERVALS = [
+    (interval_seeded_anew, "Both ends are the same"),
+    (lambda v, g: (draws(v, g, 1).mean(),) * 2, "Both ends are the same"),
+    (interval_of_half, "a number of values that does not fit"),
+    (
+        lambda v, g: ends_of(v[torch.randint(len(v), (2000, 7), generator=g)].mean(1)),
+        "a number of values that does not fit",
+    ),
     (lambda v, g: ends_of(draws(v, g).mean(0)), "over the wrong axis"),
     (lambda v, g: ends_of(draws(v, g, 100).mean(1)), "fewer than 2000 draws"),
     (lambda v, g: interval_of(v, g, quantiles=(0.005, 0.995)), "The interval is too wide"),
@@ -301,7 +318,25 @@ def rank_uncentered(first, second):
     return F.cosine_similarity(*pair, dim=0)
 
 
+def rank_without_zeros(first, second):
+    kept = (first != 0) & (second != 0)
+    return rank_by_scipy(first[kept], second[kept])
+
+
+def rank_in_whole_numbers(first, second):
+    pair = [stats.rankdata(m.flatten()).astype(int) for m in (first, second)]
+    return np.corrcoef(*pair)[0, 1]
+
+
+def rank_by_torch_argsort(first, second):
+    places = [m.flatten().argsort() for m in (first, second)]
+    return torch.corrcoef(torch.stack(places).double())[0, 1]
+
+
 RANKS = [
+    (rank_without_zeros, "Pixels of value 0"),
+    (rank_in_whole_numbers, "rounded to whole numbers"),
+    (rank_by_torch_argsort, "`argsort` gives the places"),
     (lambda a, b: -rank_by_scipy(a, b), "The sign is wrong"),
     (lambda a, b: abs(rank_by_scipy(a, b)), "The sign is lost"),
     (lambda a, b: rank_by_scipy(a, b) ** 2, "The sign is lost"),
@@ -615,7 +650,23 @@ def curve_of_rows(network, image, saliency, *rest):
     return curve(network, image, -torch.arange(saliency.numel()).view_as(saliency).float(), *rest)
 
 
+def curve_of_one_tensor(network, image, saliency, c, replacement, steps):
+    order, there, images = saliency.flatten().argsort(descending=True), image.clone(), []
+    for k in range(steps + 1):
+        gone = order[: k * len(order) // steps]
+        there.flatten(1)[:, gone] = replacement.flatten(1)[:, gone]
+        images.append(there)
+    return network(torch.stack(images)).softmax(1)[:, c]
+
+
+def curve_of_steps_pixels(network, image, saliency, c, replacement, steps):
+    return curve_counting(lambda k, n: k * steps)(network, image, saliency, c, replacement, steps)
+
+
 CURVES = [
+    (curve_of_one_tensor, "was one tensor changed"),
+    (curve_of_steps_pixels, "for the number of pixels in a step"),
+    (curve_reading(lambda scores, c: scores.softmax(1).softmax(1)[:, c]), "taken twice"),
     (curve_in_training_mode, "put into training mode"),
     (curve_by_places, "`argsort` gives the places of the pixels"),
     (curve_of_each_pixel, "There is a value for each pixel"),
@@ -693,7 +744,8 @@ CHANGES = [
     (read_as(lambda scores, c: scores.softmax(1)[0, c]), "Soft-max was taken"),
     (read_as(lambda scores, c: scores.log_softmax(1)[0, c]), "Soft-max was taken"),
     (real_change, "This is the real change"),
-    (joined(lambda w, d: -(w * d).sum()), "The sign is wrong"),
+    (joined(lambda w, d: -(w * d).sum()), "not of its negative"),
+    (joined(lambda w, d: (w.relu() * d).sum()), "The gradient's sign is lost"),
     (
         lambda n, image, changed, c: (gradient(n, changed, c) * (changed - image)).sum(),
         "The gradient was taken at the changed image",
@@ -735,6 +787,48 @@ def test_other_layers_than_asked_for_are_named():
     assert "With count=1 expected new weights in classifier.3; they are new in features.3" in (
         result.message
     )
+
+
+def told_in_steps(check, answer, times=3):
+    """Return what is added to the hint when the check is asked again and again."""
+    return [check(answer).details for _ in range(times)]
+
+
+def test_a_wrong_layer_is_named_where_the_hint_did_not_help():
+    check = checks.check_randomize_top
+    for answer, where in (
+        (picking(lambda n, count: weighted(n)[:count]), "they are new in features.0"),
+        (all_forget("reset_running_stats"), "`features.1.running_mean`"),
+        (lambda n, count, g: randomize(n, count, g, bias=torch.clone), "`classifier.3.bias`"),
+        (with_lower_biases, "With count=1 it shows in `features.0.bias`"),
+        (drawing(lambda layer, g: torch.zeros_like(layer.weight)), "`features.0`, new weights of"),
+        (scaled(lambda w: 1.0), "The weights of features.0, with 12 inputs a unit"),
+    ):
+        first, *later = told_in_steps(check, answer)
+        assert first == ""
+        assert all(where in text for text in later), later
+
+
+def test_an_edge_map_is_shown_as_it_was_returned():
+    def answer(image):
+        edges = edges_by_kernels(image)
+        edges[len(image[0]) // 3, 1] += 50
+        return edges
+
+    _, text, _ = told_in_steps(checks.check_edge_map, answer)
+    assert "at [2, 1], where they differ most" in text
+    image = checks.drawn_image(3, 7, 7, seed=60)
+    assert f"yours {answer(image)[2, 1].item():.5g}" in text
+
+
+def test_an_interval_is_shown_as_it_was_returned():
+    _, text, _ = told_in_steps(checks.check_mean_interval, lambda *given: (0.5, 0.75))
+    assert "yours 0.75" in text or "yours 0.5" in text
+
+
+def test_a_map_that_is_not_finite_is_no_edge_map():
+    result = checks.check_edge_map(lambda image: torch.full(image.shape[1:], torch.nan))
+    assert result.state == "hint"
 
 
 def test_the_right_layers_earn_a_point_however_their_weights_are_drawn():

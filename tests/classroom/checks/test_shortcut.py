@@ -83,6 +83,10 @@ def mean_probability(network, images, labels):
     return torch.stack([own[labels == c].mean() for c in range(labels.max() + 1)])
 
 
+def lowest_score(network, images, labels):
+    return accuracies(lambda some: -network(some), images, labels)
+
+
 # ---- the mean map
 
 
@@ -151,6 +155,18 @@ def gradients_pile_up(network, images, class_index):
     return images.grad.abs().amax(1).mean(0)
 
 
+def gradients_pile_up_in_a_loop(network, images, class_index):
+    variable, total = images.clone().requires_grad_(), 0
+    for n in range(len(images)):
+        network(variable)[n, class_index].backward()
+        total = total + variable.grad.abs().amax(1).sum(0)
+    return total / len(images)
+
+
+def map_of_the_mean_image(network, images, class_index):
+    return mean_map(network, images.mean(0, keepdim=True), class_index)
+
+
 # ---- the brightest patch
 
 
@@ -212,6 +228,11 @@ def above_zero(values, side):
         if mean > best:
             best, place = mean, (i, j)
     return place
+
+
+def over_the_edge(values, side):
+    places = [(i, j) for i in range(values.shape[0]) for j in range(values.shape[1])]
+    return max(places, key=lambda p: values[p[0] : p[0] + side, p[1] : p[1] + side].mean())
 
 
 def by_its_side(values, side):
@@ -316,6 +337,34 @@ def nothing(made, row, column, side, value):
     made[:, :, row : row + side][:, :, :, column : column + side].clone().fill_(value)
 
 
+def centered_of_side(made, row, column, side, value):
+    top, left = max(row - side // 2, 0), max(column - side // 2, 0)
+    made[:, :, top : top + side, left : left + side] = value
+
+
+def side_as_end(made, row, column, side, value):
+    made[:, :, row:side, column:side] = value
+
+
+def first_axes(made, row, column, side, value):
+    made[row : row + side, column : column + side] = value
+
+
+def one_pixel(made, row, column, side, value):
+    made[:, :, row, column] = value
+
+
+def cut_off(made, row, column, side, value):
+    made[:, :, row : row + side, column : column + side] = min(max(value, 0), 1)
+
+
+def around(images, row, column, side, value):
+    made = torch.full_like(images, value)
+    square = slice(row, row + side), slice(column, column + side)
+    made[:, :, square[0], square[1]] = images[:, :, square[0], square[1]]
+    return made
+
+
 def in_place(images, row, column, side, value):
     images[:, :, row : row + side, column : column + side] = value
     return images
@@ -366,6 +415,11 @@ def of_masks(share):
 def of_probabilities(network, images, changed, class_index):
     was, now = (network(some).softmax(1)[:, class_index] for some in (images, changed))
     return (now - was).mean()
+
+
+def argmax_over_images(network, images, changed, class_index):
+    before, after = (network(some).argmax(0) for some in (images, changed))
+    return (after[before != class_index] == class_index).float().mean()
 
 
 def swapped_sets(network, images, changed, class_index):
@@ -437,6 +491,30 @@ def mapped(share=flip_share, *, value=1.0, over=0, less=0, stays=False):
     return answer
 
 
+def only_at(rows_and_columns):
+    """The right shares where a loop has been, and zeros elsewhere."""
+
+    def answer(network, images, class_index, side):
+        found = flip_map(network, images, class_index, side)
+        kept, places = torch.zeros_like(found), rows_and_columns(side)
+        kept[places, places] = found[places, places]
+        return kept
+
+    return answer
+
+
+def patches_transposed(network, images, class_index, side):
+    found = torch.zeros(images.shape[2] - side + 1, images.shape[3] - side + 1)
+    for i, j in np.ndindex(*found.shape):
+        changed = with_patch(images, j, i, side, 1.0)
+        found[i, j] = flip_share(network, images, changed, class_index)
+    return found
+
+
+def highest_place(network, images, class_index, side):
+    return brightest(flip_map(network, images, class_index, side))
+
+
 def transposed(network, images, class_index, side):
     return flip_map(network, images, class_index, side).T
 
@@ -446,6 +524,7 @@ def by_the_side(network, images, class_index, side):
 
 
 share_of_all = of_masks(lambda was, now, _, after: after.float().mean())
+share_left = of_masks(lambda w, n, was, now: (was & ~now).sum() / was.sum())
 share_moved = of_masks(lambda was, now, *_: (was != now).float().mean())
 number = of_masks(lambda was, now, before, after: (after & ~before).sum())
 
@@ -506,6 +585,9 @@ wrong = {
         (percent, "in percent"),
         (how_often_read, "how often each class is read"),
         (mean_probability, "a probability, averaged"),
+        (lambda *given: counts(*given) / 100, "by the same number"),
+        (lambda n, i, labels: counts(n, i, labels) / (len(i) / (labels.max() + 1)), "by the same"),
+        (lowest_score, "the *lowest* score"),
         (lambda *given: accuracies(*given).tolist(), "as a tensor"),
         (lambda *given: accuracies(*given)[1:], "shape"),
     ],
@@ -522,6 +604,15 @@ wrong = {
         (of_goal(lambda s, c: s.amax(1)), "each image's class of the highest score"),
         (of_goal(lambda s, c: s), "All scores were added up"),
         (of_goal(lambda s, c: s[:, c].mean()), "divides it by the number"),
+        (reduced(lambda w: w.abs().mean(0).amax(0)), "before the largest of the channels"),
+        (reduced(lambda w: w.amax(1).abs().mean(0)), "after the largest of the channels"),
+        (reduced(lambda w: w.abs().amax(0).mean(0)), "The axes are exchanged"),
+        (
+            reduced(lambda w: (w.abs().amax(1) / w.abs().amax((1, 2, 3))[:, None, None]).mean(0)),
+            "divided by its own maximum",
+        ),
+        (gradients_pile_up_in_a_loop, "Gradients pile up"),
+        (map_of_the_mean_image, "the map of the mean image"),
         (times_image, "multiplied with the image"),
         (gradients_pile_up, "`.backward()` *adds*"),
     ],
@@ -533,7 +624,10 @@ wrong = {
         (of_means(lambda m, v, s: divmod(int(m.argmax()), v.shape[1])), "W - side + 1"),
         (of_means(lambda m, v, s: brightest(-m)), "the darkest"),
         (by_its_side, "move it by 1"),
-        (above_zero, "are not right"),
+        (above_zero, "begins at 0"),
+        (lambda values, side: (0, 0), "in its first round"),
+        (over_the_edge, "reach over the edge"),
+        (lambda v, side: brightest_patch(F.pad(v, (0, side - 1, 0, side - 1)), side), "the edge"),
         (lambda values, side: brightest_patch(values.abs(), side), "The signs are lost"),
         (
             lambda values, side: brightest(F.max_pool2d(values[None], side, 1)[0]),
@@ -550,6 +644,12 @@ wrong = {
         (patched(too_large), "too large"),
         (patched(too_small), "too small"),
         (patched(centered), "the middle of the patch"),
+        (patched(centered_of_side), "the middle of the patch"),
+        (patched(side_as_end), "as the end of a slice"),
+        (patched(first_axes), "The first two axes"),
+        (patched(one_pixel), "Only one pixel"),
+        (patched(cut_off), "cut off at 0 and 1"),
+        (around, "all around it"),
         (patched(added), "added to the image"),
         (patched(white), "whatever `value` is"),
         (patched(alone), "The rest of the image is gone"),
@@ -563,7 +663,7 @@ wrong = {
         (of_masks(lambda w, n, was, now: (now & ~was).float().mean()), "number of all images"),
         (share_of_all, "count as well"),
         (share_moved, "every prediction that changes"),
-        (of_masks(lambda w, n, was, now: (was & ~now).sum() / was.sum()), "*leave* the class"),
+        (share_left, "*leave* the class"),
         (number, "a number of images"),
         (
             of_masks(lambda w, n, was, now: now.float().mean() - was.float().mean()),
@@ -577,6 +677,8 @@ wrong = {
         (lambda *given: 100 * flip_share(*given), "in percent"),
         (of_masks(lambda w, n, was, now: (now & ~was).float()), "one value for each image"),
         (of_probabilities, "a difference of probabilities"),
+        (argmax_over_images, "over the images, axis 0"),
+        (lambda *given: 0 * flip_share(*given), "cut to a whole number"),
     ],
     checks.check_flip_map: [
         (mapped(stays=True), "still there"),
@@ -588,6 +690,16 @@ wrong = {
         (mapped(share_moved), "every prediction that changes"),
         (mapped(number), "numbers of images"),
         (by_the_side, "moves by its side"),
+        (only_at(lambda side: slice(None, None, side)), "moves by its side"),
+        (only_at(lambda side: slice(-1)), "left out"),
+        (only_at(lambda side: slice(1)), "in its first round"),
+        (patches_transposed, "Rows and columns are swapped"),
+        (highest_place, "the place of the highest share"),
+        (
+            mapped(lambda n, images, changed, c: flip_share(n, changed, images, c)),
+            "are swapped: an image can flip only",
+        ),
+        (mapped(share_left), "*leave* the class"),
         (lambda *given: flip_map(*given).numpy(), "got a NumPy array"),
         (lambda *given: flip_map(*given).max(), "shape"),
     ],

@@ -364,10 +364,16 @@ def check_integrated_gradients(answer: Answer) -> Comparisons:
                 *(right * steps / (steps + k) for k in (-1, 1)),
             ],
             "This is the gradient at one point of the path, times `image - baseline`: take the "
-            "mean of those at all steps. Does each round of a loop overwrite the sum, or does the "
-            "first round return?": [
+            "mean of those at all steps. Are all points the same, for example by `//`?": [
                 change * gradient_at(baseline + share * change) / divisor
-                for share in (0, 0.5, 1, middles[0], middles[-1])
+                for share in (0, 0.5, 1)
+                for divisor in (1, steps)
+            ],
+            "This is the gradient at the first or the last step alone, times `image - baseline`: "
+            "take the mean of those at all steps. Does each round of a loop overwrite the sum, or "
+            "does the first round return?": [
+                change * gradient_at(baseline + share * change) / divisor
+                for share in (middles[0], middles[-1])
                 for divisor in (1, steps)
             ],
             "There is still a result for each step: take the mean over the steps.": change * each,
@@ -652,9 +658,13 @@ def _pair(drop: Tensor, predicted: Tensor) -> Tensor:
 
 def _two_numbers(value: object) -> Tensor:
     parts = value if isinstance(value, list | tuple) else [value]
-    numbers = torch.cat([tensor_of(part, "the two drops").flatten() for part in parts])
+    tensors = [tensor_of(part, "the two drops") for part in parts]
+    numbers = torch.cat([tensor.flatten() for tensor in tensors])
     if numbers.numel() != 2:
-        raise Hint(
-            f"Expected two numbers, the measured drop and the predicted one, got {numbers.numel()}."
-        )
+        kinds = [
+            "one number" if tensor.numel() == 1 else f"a tensor of {tuple(tensor.shape)}"
+            for tensor in tensors
+        ]
+        got = " and ".join(kinds) if 0 < len(kinds) < 4 else f"{len(kinds)} parts"
+        raise Hint(f"Expected two numbers, the measured drop and the predicted one, got {got}.")
     return numbers

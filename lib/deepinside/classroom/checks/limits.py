@@ -52,6 +52,12 @@ _EQUAL = (
 )
 
 
+_PLACES = (
+    "`argsort` gives the places of the values in their order, not the rank of each value. Use it "
+    "twice, or `scipy.stats.rankdata`."
+)
+
+
 def _interval_example() -> Example:
     values = torch.tensor([2.0, 2.0, 2.0])
     shown = "The values are 2, 2 and 2: every draw of three of them has the mean 2."
@@ -106,22 +112,32 @@ def _compared_interval(ends: Tensor, values: Tensor, generator: torch.Generator)
         return source[places] - mean
 
     draws, ends = drawn_again(count), ends - mean
+    one = torch.equal(ends[:, 0], ends[:, 1])
     means, right = draws.mean(1), _ends(draws.mean(1))
     # the ends of 2000 means vary little from generator to generator
     usual = torch.stack([_quantiles(part) for part in means.split(2000)]).std(0)
     spread = (ends.std(0) / usual).square().mean().sqrt().item()
     around = torch.tensor([-1.0, 1.0]).double()
     error, low, high = deviation / math.sqrt(count), *right.abs().tolist()
-    mistakes: dict[str, object] = {
+    mistakes: dict[str, Tensor | list[Tensor]] = {
         "One end is wrong: leave out 2.5 % at *each* end, the quantiles 0.025 and 0.975.": [
             _ends(means, *pair)
             for pair in ((0.05, 0.975), (0.0, 0.95), (0.05, 1.0), (0.025, 1.0), (0.0, 0.975))
         ],
     }
-    if ends.abs().max() < 1e-5:
+    least = ends.mean(0)
+    if not one and means.min() <= least.min() and least.max() < right[0]:
+        # the least of 2000 means varies, from generator to generator
+        mistakes["`np.percentile` counts from 0 to 100: 2.5 and 97.5 there."] = least
+    elif ends.abs().max() < 1e-5:
         mistakes[
             "Both ends are the mean: all values were drawn each time, none of them twice. Draw "
             "*with* replacement, as `torch.randint` does and `torch.randperm` does not."
+        ] = ends.mean(0)
+    elif one and ends.abs().max() > 0.1 * min(low, high):
+        mistakes[
+            "Both ends are the same: all draws are, too. Draw anew in each round, and do not set "
+            "the generator back, as by `manual_seed`."
         ] = ends.mean(0)
     elif ends.mean(0).abs().max() < 0.15 * min(low, high):
         mistakes[
@@ -136,6 +152,11 @@ def _compared_interval(ends: Tensor, values: Tensor, generator: torch.Generator)
     mistakes |= {
         "This is an interval of 90 %: leave out 2.5 % at each end, the quantiles 0.025 and "
         "0.975.": _ends(means, 0.05, 0.95),
+        "Each draw has a number of values that does not fit: draw `len(values)` of them each time, "
+        "with replacement.": [
+            _ends(drawn_again(7).mean(1)),
+            _ends(_drawn_once(values, count // 2, generator).mean(1) - mean),
+        ],
         "The interval is too wide. Leave out 2.5 % at each end, no less, and draw as many values "
         "each time as there are.": [
             *(_ends(means, share, 1 - share) for share in (0.0, 0.005, 0.01)),
@@ -148,7 +169,6 @@ def _compared_interval(ends: Tensor, values: Tensor, generator: torch.Generator)
             around * means.std(),
             around * error,
         ],
-        "`np.percentile` counts from 0 to 100: 2.5 and 97.5 there.": _ends(means, 0.00025, 0.00975),
         "The ends come in the wrong order: `low, high`.": right.flip(0),
         "These are quantiles of the values. The interval is about their *mean*: take the mean of "
         "each draw first.": [
@@ -174,8 +194,20 @@ def _compared_interval(ends: Tensor, values: Tensor, generator: torch.Generator)
             _ends(drawn_again(count, values[part]).mean(1)) for part in (slice(1, None), slice(-1))
         ],
     }
-    what = "the interval's ends, less the mean,"
-    return Compared(what, ends.mean(0), right, mistakes, tolerance=0.05)
+    shifted = {
+        hint: [some + mean for some in (listed if isinstance(listed, list) else [listed])]
+        for hint, listed in mistakes.items()
+    }
+    # 5 % of the distance from the mean
+    tolerance = 0.05 * (right.abs().max() / (right + mean).abs().max()).item()
+    what = "the interval's ends, on average over eight generators,"
+    return Compared(what, ends.mean(0) + mean, right + mean, shifted, tolerance)
+
+
+def _drawn_once(values: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Return draws of a few of the values without replacement, (20000, size)."""
+    order = torch.rand(20_000, len(values), generator=generator).argsort(1)
+    return values[order[:, :size]]
 
 
 def _quantiles(values: Tensor) -> Tensor:
@@ -221,7 +253,8 @@ def check_rank_correlation(answer: Answer) -> Comparisons:
         n, right = first.numel(), _pearson(*ranks)
         squares = 6 * np.sum((ranks[0] - ranks[1]) ** 2) / (n * (n**2 - 1))
         if first is zeros and not math.isclose(float(_any_number(value)), right, abs_tol=1e-4):
-            mistakes[_EQUAL] = _any_number(value)
+            # in which order `argsort` has equal values, and so what it gives, is left open
+            mistakes |= dict.fromkeys((_PLACES, _EQUAL), _any_number(value))
         mistakes["It is 1 minus the correlation: the same order has to give 1."] = [
             1 - right,
             squares,
@@ -248,6 +281,19 @@ def _other_correlations(first: Tensor, second: Tensor) -> dict[str, object]:
         for both in (maps, [values.T for values in maps])
     ]
     return {
+        "Pixels of value 0 were left out: they have a rank like the others.": [
+            _pearson(*(stats.rankdata(values[kept]) for values in pair))
+            for kept in (
+                pair[0] != 0,
+                pair[1] != 0,
+                (pair[0] != 0) & (pair[1] != 0),
+                (pair[0] != 0) | (pair[1] != 0),
+            )
+        ],
+        "The ranks were rounded to whole numbers: equal values share the mean of their ranks, "
+        "which may end in .5.": [
+            _pearson(*map(rounded, ranks)) for rounded in (np.trunc, np.rint, np.ceil)
+        ],
         "This is the correlation of the values. Replace each value by its rank first.": (
             _pearson(*pair)
         ),
@@ -255,10 +301,7 @@ def _other_correlations(first: Tensor, second: Tensor) -> dict[str, object]:
             _pearson(ranks[0], pair[1]),
             _pearson(pair[0], ranks[1]),
         ],
-        "`argsort` gives the places of the values in their order, not the rank of each value. "
-        "Use it twice, or `scipy.stats.rankdata`.": [
-            _pearson(*(np.argsort(sign * values) for values in pair)) for sign in (1, -1)
-        ],
+        _PLACES: [_pearson(*(np.argsort(sign * values) for values in pair)) for sign in (1, -1)],
         "The values were sorted, so that a pixel no longer meets the same pixel of the other map: "
         "each is to be replaced by its rank, at its place.": _pearson(*map(np.sort, pair)),
         "The ranks were taken within each row or column: `flatten` the maps first.": [
@@ -399,14 +442,22 @@ def _network_from(answer: Answer, network: nn.Module, count: int, seed: int) -> 
     return made
 
 
+def _located(message: str, where: str) -> Hint:
+    """Return a hint that says, if it did not help, in which layer it shows."""
+    hint = Hint(message)
+    hint.where = where
+    return hint
+
+
 def _check_kept(network: nn.Module, made: nn.Module) -> None:
     """Raise a hint if anything but convolutions and fully connected layers has changed."""
     state, names = made.state_dict(), _weighted(network)
     for name, values in network.state_dict().items():
         if name.rpartition(".")[0] not in names and not torch.equal(values, state[name]):
-            raise Hint(
+            raise _located(
                 "A batch norm has changed, in its weights or its statistics. Only `nn.Conv2d` and "
-                "`nn.Linear` are to forget, and only they count; what else has parameters stays."
+                "`nn.Linear` are to forget, and only they count; what else has parameters stays.",
+                f"It shows in `{name}`.",
             )
 
 
@@ -422,14 +473,15 @@ def _check_changed(network: nn.Module, made: Mapping[int, nn.Module]) -> None:
         ]
     if all(changed[count] == names[-count:] for count in made):
         return
-    for hint, picks in _usual_layers(network).items():
-        if any(all(changed[count] == pick(count) for count in made) for pick in picks):
-            raise Hint(hint)
     count = next(count for count in made if changed[count] != names[-count:])
-    raise Hint(
+    told = (
         f"With count={count} expected new weights in {', '.join(names[-count:])}; they are new in "
         f"{', '.join(changed[count]) or 'no layer'}."
     )
+    for hint, picks in _usual_layers(network).items():
+        if any(all(changed[count] == pick(count) for count in made) for pick in picks):
+            raise _located(hint, told)
+    raise Hint(told)
 
 
 def _usual_layers(network: nn.Module) -> dict[str, list[Callable[[int], list[str]]]]:
@@ -476,32 +528,45 @@ def _usual_layers(network: nn.Module) -> dict[str, list[Callable[[int], list[str
 
 def _check_biases(network: nn.Module, made: nn.Module, wanted: list[str]) -> None:
     old, new = dict(network.named_parameters()), dict(made.named_parameters())
-    biased = [name for name in _weighted(network) if f"{name}.bias" in old]
-    if any(new[f"{name}.bias"].count_nonzero() for name in biased if name in wanted):
-        raise Hint(
+    biases = [f"{name}.bias" for name in _weighted(network) if f"{name}.bias" in old]
+    upper = {f"{name}.bias" for name in wanted}
+    left = [name for name in biases if name in upper and new[name].count_nonzero()]
+    if left:
+        raise _located(
             "A bias of a layer that was drawn anew is not 0: what it learned is to be forgotten as "
-            "well."
+            "well.",
+            f"With count={len(wanted)} it shows in `{left[0]}`.",
         )
-    lower = [f"{name}.bias" for name in biased if name not in wanted]
-    if any(not torch.equal(old[name], new[name]) for name in lower):
-        raise Hint(
-            "The bias of a lower layer has changed: only the last `count` layers are to forget."
+    gone = [name for name in biases if name not in upper and not torch.equal(old[name], new[name])]
+    if gone:
+        raise _located(
+            "The bias of a lower layer has changed: only the last `count` layers are to forget.",
+            f"With count={len(wanted)} it shows in `{gone[0]}`.",
         )
 
 
 def _check_drawn(network: nn.Module, made: list[nn.Module]) -> None:
     """Raise the hint that fits how weights were drawn, by two seeds, the first of them twice."""
     layers = {}
-    for name in _weighted(network):
+    names = _weighted(network)
+    for name in names:
         layer = network.get_submodule(name)
         old, new, same, other = (
             some.get_parameter(f"{name}.weight").detach() for some in (network, *made)
         )
-        _check_values(old, new)
+        where = f"With count={len(names)} it shows in `{name}`"
+        try:
+            _check_values(old, new)
+        except Hint as hint:
+            mean, deviation = new.mean().item(), new.std().item()
+            hint.where = (
+                f"{where}, new weights of mean {mean:.3g} and standard deviation {deviation:.3g}."
+            )
+            raise
         if torch.equal(same, other):
-            raise Hint(_IGNORED)
+            raise _located(_IGNORED, f"{where}.")
         if not torch.equal(new, same):
-            raise Hint(_UNREPEATABLE)
+            raise _located(_UNREPEATABLE, f"{where}.")
         layers[name] = layer, new
     _check_variances(layers)
 
@@ -547,15 +612,16 @@ def _check_variances(layers: Mapping[str, tuple[nn.Module, Tensor]]) -> None:
     wrong = [name for name in layers if not fits(lambda _, w: math.sqrt(2 / w[0].numel()), name)]
     if not wrong:
         return
-    for hint, deviation_of in _DEVIATIONS.items():
-        if all(fits(deviation_of, name) for name in layers):
-            raise Hint(hint)
     weight = layers[wrong[0]][1]
     inputs = weight[0].numel()
-    raise Hint(
+    told = (
         f"The weights of {wrong[0]}, with {inputs} inputs a unit, should have a standard deviation "
         f"of about {math.sqrt(2 / inputs):.3f}, got {weight.std().item():.3f}."
     )
+    for hint, deviation_of in _DEVIATIONS.items():
+        if all(fits(deviation_of, name) for name in layers):
+            raise _located(hint, told)
+    raise Hint(told)
 
 
 def _all_channels(layer: nn.Module, weight: Tensor) -> float:
@@ -631,15 +697,10 @@ def check_edge_map(answer: Answer) -> Comparisons:
             )
         if value.shape != size:
             raise Hint(f"Expected a map of the image's size, {size}, got {tuple(value.shape)}.")
-        yield Compared(
-            "the map, as a share of its largest value,",
-            _inner(value),
-            _inner(_length(image.mean(0))),
-            {
-                hint: [_inner(some) for some in listed]
-                for hint, listed in _other_edges(image).items()
-            },
-        )
+        # every library does the border differently, as is the factor: both are the answer's own
+        like = partial(_in_terms_of, value)
+        mistakes = {hint: list(map(like, some)) for hint, some in _other_edges(image).items()}
+        yield Compared("the map", value, like(_length(image.mean(0))), mistakes)
 
 
 def _other_edges(image: Tensor) -> dict[str, list[Tensor]]:
@@ -704,10 +765,15 @@ def _length(plane: Tensor, weights: tuple[int, ...] = (1, 2, 1)) -> Tensor:
     return torch.hypot(*_slopes(plane, weights))
 
 
-def _inner(values: Tensor) -> Tensor:
-    """Return a map without the border, which every library does differently, as is the factor."""
-    values = values[1:-1, 1:-1]
-    return values / (values.abs().max() or 1.0)
+def _in_terms_of(value: Tensor, other: Tensor) -> Tensor:
+    """Return another map with the border of a value, and the usual magnitude inside of it."""
+    if other.shape != value.shape:
+        return other
+    sizes = [some[1:-1, 1:-1].abs().median().item() for some in (value, other)]
+    made = value.clone()
+    can_be_scaled = sizes[1] > 0 and 0 < sizes[0] < math.inf
+    made[1:-1, 1:-1] = other[1:-1, 1:-1] * (sizes[0] / sizes[1] if can_be_scaled else 1.0)
+    return made
 
 
 def _deletion_example() -> Example:
@@ -802,6 +868,9 @@ def _other_readings(scores: Tensor, c: int, steps: int) -> dict[str, object]:
             right / right[0],
             right / right.max(),
         ],
+        "Soft-max was taken twice: the scores go into it once.": probabilities.softmax(1)[:, c],
+        "All values are those of the whole replacement: was one tensor changed and put into the "
+        "list each time? Put in a copy, `.clone()`.": right[-1:].expand_as(right),
         "This is the area under the curve: the task wants the curve.": [
             torch.trapezoid(right, dx=1 / steps),
             right.mean(),
@@ -860,6 +929,9 @@ def _other_orders(
         ],
         "Too few pixels are replaced: in step k it is k shares of `H * W // steps` pixels, not k "
         "pixels.": every[: steps + 1],
+        "`steps` was taken for the number of pixels in a step, which is `H * W // steps`.": every[
+            [min(k * steps, len(every) - 1) for k in range(steps + 1)]
+        ],
         "There is a value for each pixel: the task wants one for each of `steps` steps, and the "
         "image's before them.": every,
         "Only one channel of a pixel is replaced: `image[:, row, column]` holds all of them.": [
@@ -955,7 +1027,8 @@ def _other_changes(
         "at the image predicts.": [after - before, before - after],
         "This is the difference of the real change and the predicted one: the task wants the "
         "prediction.": [after - before - right, right - after + before],
-        "The sign is wrong: the change is `changed - image`.": -right,
+        "The sign is wrong: the change is `changed - image`, and the gradient that of the score "
+        "itself, not of its negative.": -right,
         "`.backward()` was called twice: each call *adds* to `.grad`.": 2 * right,
         "The gradient was taken at the changed image, or between the two: it has to be that at the "
         "image, from where the change is predicted.": [
@@ -968,6 +1041,7 @@ def _other_changes(
             products.abs().sum(),
             right.abs(),
             right.relu(),
+            (w.relu() * change).sum(),
             (w.abs().amax(0) * change).sum(),
             (w.abs().amax(0) * change.mean(0)).sum(),
         ],

@@ -84,10 +84,18 @@ def check_class_accuracies(answer: Answer) -> Comparisons:
                 read.bincount(minlength=classes),
                 read.bincount(minlength=classes) / counts,
             ],
+            "It is divided by the same number for each class. Divide by how many images the class "
+            "has, `(labels == c).sum()`.": [hits / 100, hits * classes / len(labels)],
+            "This counts the *lowest* score: a class is read where its score is highest, "
+            "`argmax`.": _accuracies(scores.argmin(1), labels, classes),
             "This is a probability, averaged. Count the images whose highest score is that of "
             "their class.": mean_probability,
         }
         yield Compared("the accuracies", answer(network, images, labels), right, mistakes)
+
+
+def _accuracies(read: Tensor, labels: Tensor, classes: int) -> Tensor:
+    return torch.stack([(read[labels == k] == k).double().mean() for k in range(classes)])
 
 
 def _map_example() -> Example:
@@ -130,7 +138,8 @@ def check_mean_map(answer: Answer) -> Comparisons:
         def of(w: Tensor) -> Tensor:
             return w.abs().amax(1).mean(0)
 
-        right = of(w)
+        right, maps = of(w), w.abs().amax(1)
+        left = torch.arange(count, 0, -1)[:, None, None] / count
         mistakes = {
             "The gradients are averaged first, so that signs cancel. Take the magnitudes of each "
             "image's gradient first, then the mean over the images.": [
@@ -143,6 +152,22 @@ def check_mean_map(answer: Answer) -> Comparisons:
                 w.mean(0).amax(0),
                 w.sum((0, 1)),
             ],
+            "The mean over the images was taken before the largest of the channels: first the "
+            "map of each image, then the mean of the maps.": w.abs().mean(0).amax(0),
+            "The magnitude was taken after the largest of the channels, which leaves out strong "
+            "negative values: `.abs()` comes first.": w.amax(1).abs().mean(0),
+            "The axes are exchanged: the largest magnitude is that of the channels, axis 1, the "
+            "mean that over the images, axis 0.": w.abs().amax(0).mean(0),
+            "Each map was divided by its own maximum: take the mean of the maps as they are.": (
+                maps / maps.amax((1, 2), keepdim=True)
+            ).mean(0),
+            "Gradients pile up: each `.backward()` adds to `.grad`, so that the first images "
+            "count several times. Take a fresh gradient in each round.": (left * maps).sum(0),
+            "This is the map of the mean image: take the mean of the images' maps.": class_gradient(
+                network, images.mean(0, keepdim=True), c
+            )[0]
+            .abs()
+            .amax(0),
             "This is the sum over the images: the task wants the mean.": count * right,
             "This is the largest map value over the images: the task wants the mean over "
             "them.": w.abs().amax((0, 1)),
@@ -202,7 +227,13 @@ def check_brightest_patch(answer: Answer) -> Comparisons:
         padded = F.avg_pool2d(values[None], side, 1, half, count_include_pad=False)[0]
         row, column = right
         index = row * (values.shape[1] - side + 1) + column
+        above = right if _means(values, side).max() > 0 else (0, 0)
         mistakes = {
+            "The highest mean so far begins at 0, so a map below 0 has no patch: begin with "
+            "`-math.inf`.": above,
+            "This is always the first place: does the loop return in its first round?": (0, 0),
+            "Patches that reach over the edge took part: the last begin at row H - side and "
+            "column W - side.": [_place(some) for some in _over_the_edge(values, side)],
             "This is the brightest pixel. The task wants the patch whose mean is highest, which "
             "need not hold this pixel.": _place(values),
             "Column and row are swapped: the row comes first.": (column, row),
@@ -262,6 +293,13 @@ def _patched_maps() -> list[tuple[Tensor, int]]:
     return made
 
 
+def _over_the_edge(values: Tensor, side: int) -> list[Tensor]:
+    """Return means of patches from every pixel, of what lies inside or with zeros outside."""
+    padded = F.pad(values, (0, side - 1, 0, side - 1))
+    inside = F.pad(torch.ones_like(values), (0, side - 1, 0, side - 1))
+    return [_means(padded, side) / _means(inside, side), _means(padded, side)]
+
+
 def _means(values: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(values[None], side, stride=1)[0]
 
@@ -293,9 +331,10 @@ def check_with_patch(answer: Answer) -> Comparisons:
     It should return copies of images (N, C, H, W) with a square of one value in each.
     """
     for size, (row, column), side, value in (
-        ((6, 7), (1, 3), 3, 1.0),
-        ((5, 8), (3, 0), 2, 0.25),
-        ((7, 6), (4, 3), 3, 0.0),
+        ((6, 7), (1, 0), 3, 1.0),
+        ((5, 8), (3, 5), 2, 0.25),
+        # images that were normalized have such values
+        ((7, 6), (4, 3), 3, -1.5),
     ):
         images = drawn_image(3, 3, *size, seed=40 + side + row)
         pasted = partial(_pasted, images)
@@ -306,6 +345,8 @@ def check_with_patch(answer: Answer) -> Comparisons:
         first[:, 0, rows, columns] = value
         one[0, :, rows, columns] = value
         top, left = max(row - half, 0), max(column - half, 0)
+        first_axes = images.clone()
+        first_axes[rows, columns] = value
         mistakes = {
             "Rows and columns are swapped: in `images[:, :, i, j]` the row comes first.": pasted(
                 columns, rows, value
@@ -320,9 +361,25 @@ def check_with_patch(answer: Answer) -> Comparisons:
             "holds `side` rows.": pasted(
                 slice(row, row + side - 1), slice(column, column + side - 1), value
             ),
-            "Row and column are taken as the middle of the patch: they are its top left "
-            "corner.": pasted(
-                slice(top, row + half + side % 2), slice(left, column + half + side % 2), value
+            "Row and column are taken as the middle of the patch: they are its top left corner.": [
+                pasted(
+                    slice(top, row + half + side % 2), slice(left, column + half + side % 2), value
+                ),
+                pasted(slice(top, top + side), slice(left, left + side), value),
+            ],
+            "`side` was taken as the end of a slice: `row : row + side` holds `side` rows.": pasted(
+                slice(row, side), slice(column, side), value
+            ),
+            "The first two axes were indexed, images and channels: rows and columns are the last "
+            "two, `[:, :, rows, columns]`.": first_axes,
+            "Only one pixel is changed: the patch has `side` rows and columns.": pasted(
+                slice(row, row + 1), slice(column, column + 1), value
+            ),
+            "The value was cut off at 0 and 1: set the pixels to `value` as it is.": pasted(
+                rows, columns, min(max(value, 0.0), 1.0)
+            ),
+            "The patch is as before, and all around it is changed.": torch.where(
+                inside, images, value
             ),
             "The value is added to the image or multiplied with it: set the pixels to it.": [
                 torch.where(inside, images + value, images),
@@ -384,6 +441,7 @@ def check_flip_share(answer: Answer) -> Comparisons:
         moved = _read_as(network, images) != _read_as(network, changed)
         flipped = (after & ~before).double()
         right = flipped.sum().item() / (~before).sum().item()
+        was, now = (network(some).detach().argmax(0) == c for some in (images, changed))
         probability = [network(some).detach().softmax(1)[:, c] for some in (images, changed)]
         mistakes = {
             "It is divided by the number of all images. Images that were read as the class before "
@@ -425,6 +483,8 @@ def check_flip_share(answer: Answer) -> Comparisons:
                 flipped,
                 flipped[~before],
             ],
+            "`argmax` was taken over the images, axis 0: the class that is read is the `argmax(1)` "
+            "of scores (N, classes).": [now[~was].double().mean(), (now & ~was).sum() / len(now)],
             "This is a difference of probabilities. Count the images that are read as the class, "
             "by the highest score.": [
                 (probability[1] - probability[0]).mean(),
@@ -441,6 +501,13 @@ def _changed_images() -> list[tuple[nn.Sequential, Tensor, Tensor, int]]:
         network, images = _network(classes, size, seed), drawn_image(47, 3, *size, seed=50 + seed)
         noise = drawn_image(47, 3, *size, seed=60 + seed)
         changed = (0.4 * images + 0.6 * noise).float().double()
+        # image c has the highest score of a class only once it is changed, so that `argmax` over
+        # the images finds it
+        order = torch.arange(len(images))
+        old, new = (network(some).detach().argmax(0) for some in (images, changed))
+        best = int(new[old != new][0])
+        order[[c, best]] = order[[best, c]]
+        images, changed = images[order], changed[order]
         cases.append((network, images, changed, c))
     return cases
 
@@ -509,6 +576,9 @@ def _flips_at_places(
         return torch.stack(found).reshape(rows, columns)
 
     right, others = shares(), (was != c).double()
+    less, first, steps = (torch.zeros_like(right) for _ in range(3))
+    less[:-1, :-1], first[0, 0] = right[:-1, :-1], right[0, 0]
+    steps[::side, ::side] = right[::side, ::side]
     mistakes = {
         "The patches of earlier places are still there: begin with the images themselves at "
         "each place.": shares(staying),
@@ -520,8 +590,18 @@ def _flips_at_places(
             rows=images.shape[2], columns=images.shape[3]
         ),
         "The last row and column of places are left out: there are H - side + 1 rows of "
-        "places and W - side + 1 columns.": right[:-1, :-1],
-        "Rows and columns are swapped.": right.T,
+        "places and W - side + 1 columns.": [right[:-1, :-1], less],
+        "Rows and columns are swapped.": [right.T, shares(lambda i, j: white(j, i))],
+        "This is the place of the highest share. The task wants the shares at all places, as a "
+        "tensor.": torch.tensor(_place(right)),
+        "One place alone has a share: does the loop return in its first round?": first,
+        "`images` and the changed ones are swapped: an image can flip only if it is not read as "
+        "the class *before* the change.": shares(
+            share=lambda now: (was[now != c] == c).double().mean()
+        ),
+        "This counts images that *leave* the class: the task wants those that come to it.": shares(
+            share=lambda now: (now[was == c] != c).double().mean()
+        ),
         "Images that were read as the class before count as well. Leave them out, as in "
         "`flip_share`.": [
             shares(share=lambda now: (now == c).double().mean()),
@@ -532,6 +612,9 @@ def _flips_at_places(
             share=lambda now: (now != was).double().mean()
         ),
         "These are numbers of images: the task wants shares.": right * others.sum(),
-        "The patch moves by its side: it has to be at every pixel.": right[::side, ::side],
+        "The patch moves by its side: it has to be at every pixel.": [
+            right[::side, ::side],
+            steps,
+        ],
     }
     return right, mistakes
