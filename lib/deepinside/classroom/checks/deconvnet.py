@@ -572,8 +572,8 @@ def check_carry_back(answer: Answer) -> Comparisons:
         if "It raised RuntimeError" not in str(hint):
             raise
         raise Hint(
-            f"{str(hint).rstrip('.')}. Are the layers taken in reverse order, each with the *input* "
-            "that it had?"
+            f"{str(hint).rstrip('.')}. Are the layers taken in reverse order, each with the "
+            "*input* that it had?"
         ) from None
     images, signal = drawn_image(2, 2, 12, 15, seed=15), drawn(2, 5, seed=16)
     layers = _small_layers(nn.MaxPool2d(3, stride=4), images, 6, 5)
