@@ -310,10 +310,10 @@ def _score_and_gradient(
             try:
                 variable.requires_grad_()
             except RuntimeError:  # within torch.vmap; torch.func takes seconds to be loaded
-                scores, backward, *_ = torch.func.vjp(network, variable[None])
+                scores, pulled_back, *_ = torch.func.vjp(network, variable[None])
                 of_class = torch.zeros_like(scores)
                 of_class[:, c] = 1
-                return backward(of_class)[0][0].detach()
+                return pulled_back(of_class)[0][0].detach()
             scores = network(variable if images.ndim == 4 else variable[None])[:, c]
             return torch.autograd.grad(scores.sum(), variable)[0]
 
