@@ -327,6 +327,7 @@ def test_a_class_of_photos_climbs_and_the_page_goes_on(panel):
     found.click("Pause")
     found.root.get_by_role("button", name="Run", exact=True).wait_for()
     print(f"longest gap between frames {gaps[-1]:.0f} ms, median {gaps[len(gaps) // 2]:.0f} ms")
+    assert gaps[int(0.95 * len(gaps))] < 200
     assert gaps[-1] < 1000  # a quiet machine has 25; here other tests compute at the same time
     assert found.numbers()["objective"] > start["objective"] + 50
     size = found.root.get_by_label("Pixels a side")

@@ -151,14 +151,19 @@ def _check_float32(value: object, right: Tensor) -> None:
         )
 
 
-def _score_example() -> Example:
+def _three_scores() -> tuple[nn.Module, Tensor]:
+    """Return a network of the scores 2 R, -3 G and R + B, and an image of one pixel."""
     weight = torch.tensor([[2.0, 0, 0], [0, -3, 0], [1, 0, 1]]).reshape(3, 3, 1, 1)
-    image = torch.tensor([1.0, 1.0, 0.5]).reshape(3, 1, 1)
+    return linear_network(weight, torch.zeros(3)), torch.tensor([1.0, 1.0, 0.5]).reshape(3, 1, 1)
+
+
+def _score_example() -> Example:
+    network, image = _three_scores()
     shown = (
         "An image of one pixel, red 1, green 1, blue 0.5, and a network of three scores: 2 R, "
         "-3 G and R + B. They are 2, -3 and 1.5. Asked for is the class 1, the second of them."
     )
-    return Example((linear_network(weight, torch.zeros(3)), image, 1), shown, -3.0)
+    return Example((network, image, 1), shown, -3.0)
 
 
 @task(
@@ -342,13 +347,11 @@ def _of_large(scores: Tensor) -> dict[str, Tensor | list[Tensor]]:
 
 
 def _top_example() -> Example:
-    weight = torch.tensor([[2.0, 0, 0], [0, -3, 0], [1, 0, 1]]).reshape(3, 3, 1, 1)
-    image = torch.tensor([1.0, 1.0, 0.5]).reshape(3, 1, 1)
+    network, image = _three_scores()
     shown = (
         "Three classes, ant, bee and cat, with the scores 2, -3 and 1.5; `count` is 2. The "
         "highest score is ant's, the second highest cat's."
     )
-    network = linear_network(weight, torch.zeros(3))
     return Example((network, image, ("ant", "bee", "cat"), 2), shown, ["ant", "cat"])
 
 

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from deepinside.classroom.grading.submissions import text_of
+
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_[a-z]+_?")
 _CANVAS = re.compile(r"(?P<name>[^\W_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_.+", re.IGNORECASE)
 # what browsers, Canvas and students add to a file's name
@@ -82,7 +84,7 @@ def read_roster(path: Path) -> list[Student]:
     ValueError
         If no column has the names, IDs or e-mail addresses.
     """
-    text = _decoded(path.read_bytes())
+    text = text_of(path.read_bytes())
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter))
@@ -192,12 +194,3 @@ def _tokens(name: str, spelled: bool = False) -> list[str]:
 
 def _letters(header: str) -> str:
     return "".join(_tokens(header))
-
-
-def _decoded(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")

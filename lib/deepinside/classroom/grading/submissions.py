@@ -59,7 +59,7 @@ def read_submission(found: Found, tasks: Tasks, course: Course) -> Submission:
         digest = hashlib.sha256(found.content or found.error.encode()).hexdigest()[:12]
         digest = f"sha256-{digest}"  # which no spreadsheet takes for a number
         if not error:
-            parsed = json.loads(_text(found.content))
+            parsed = json.loads(text_of(found.content))
             cells = dict(_code_cells(parsed))
             stem = found.file.rpartition("/")[2].rpartition(".")[0]
             notebook = which_notebook(parsed, cells, stem, tasks)
@@ -130,7 +130,7 @@ def _answers(cells: dict[int, str], listed: Sequence["Task"]) -> dict[str, str]:
             if code and "raise NotImplementedError" not in code}  # fmt: skip
 
 
-def _text(content: bytes) -> str:
+def text_of(content: bytes) -> str:
     """Return what is written in a file, whatever editor wrote it."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
