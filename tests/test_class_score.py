@@ -176,7 +176,7 @@ def with_value(value):
         (torch.zeros(2, 3, 28, 28), "expected images of shape (N, 1, 28, 28), got (2, 3, 28, 28)"),
         (with_value(torch.nan), "expected finite images, got 1 values that are NaN or infinite"),
         (with_value(-torch.inf), "expected finite images, got 1 values that are NaN or infinite"),
-        (with_value(255.0), "expected images in [0, 1], got values up to 255: divide by 255?"),
+        (with_value(255.0), "expected images in [0, 1], got values from 0.5 to 255: divide by 255?"),
         (with_value(0).to(torch.uint8), "expected images of floats in [0, 1], got torch.uint8"),
         (with_value(0).double(), "torch.float32 on cpu; got torch.float64 on cpu"),
         (with_value(0).half(), "torch.float32 on cpu; got torch.float16 on cpu"),

@@ -7,6 +7,7 @@ only up to a function of the image that is added to all classes.
 """
 
 import difflib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -14,8 +15,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
-from deepinside.networks import in_evaluation_mode
+from deepinside.arguments import shown, whole_number
+from deepinside.networks import Network, in_evaluation_mode
+
+# how far a value of an image may lie outside of [0, 1], as those of class models do
+_SLACK = 10.0
+# the range of the means of regions, and that of a network without a normalization of its own
+_REGIONS, _NORMALIZED = (-0.5, 1.5), (-3.0, 3.0)
 
 Target = int | str | Sequence[int | str] | Tensor | None
 
@@ -67,8 +75,7 @@ def class_probability(network: nn.Module, images: Tensor, target: Target = None)
 def top_classes(network: nn.Module, images: Tensor, count: int = 5) -> list[list[ClassScore]]:
     """Return, for each image, the `count` classes of the highest scores, best first."""
     scores, _ = _scores_and_classes(network, images, None)
-    if not isinstance(count, int) or not 1 <= count <= scores.shape[1]:
-        raise ValueError(f"expected a count from 1 to {scores.shape[1]}, got {count!r}")
+    count = whole_number(count, "a count", 1, scores.shape[1])
     probabilities = scores.softmax(1)
     names = getattr(network, "class_names", None) or [str(c) for c in range(scores.shape[1])]
     return [
@@ -87,7 +94,7 @@ def class_index(target: int | str, class_names: Sequence[str]) -> int:
     """
     if isinstance(target, str):
         return _named_class(target, class_names)
-    return _checked_index(target, len(class_names))
+    return whole_number(target, "a class index", 0, len(class_names) - 1)
 
 
 def class_indices(target: Target, count: int, class_names: Sequence[str]) -> list[int]:
@@ -110,13 +117,18 @@ def class_indices(target: Target, count: int, class_names: Sequence[str]) -> lis
 
 
 def check_images(network: nn.Module, images: Tensor) -> None:
-    """Raise a ValueError unless `images` is a finite batch in the network's type.
+    """Raise a ValueError unless `images` is a finite batch in [0, 1] in the network's type.
 
-    Values outside of [0, 1] are allowed, as class models have them, but not above 100.
+    Class models and noisy copies leave the range. So single values may, by `_SLACK`, while the
+    mean of each region, in which noise averages out, has to stay near the range. What is no
+    `Network` may want normalized images.
     """
-    if not isinstance(images, Tensor):
-        raise ValueError(f"expected images as a tensor (N, C, H, W), got {type(images).__name__}")
-    if images.ndim != 4 or len(images) == 0:
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network as an nn.Module, got {shown(network)}")
+    if not isinstance(images, Tensor) or images.is_meta:
+        got = "one without values" if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"expected images as a tensor (N, C, H, W), got {got}")
+    if images.ndim != 4 or not images.numel():
         hint = "; image[None] is a batch of one" if images.ndim == 3 else ""
         raise ValueError(
             f"expected a batch of images (N, C, H, W), got shape {tuple(images.shape)}{hint}"
@@ -129,14 +141,82 @@ def check_images(network: nn.Module, images: Tensor) -> None:
             f"expected images of the network's type and device, {weight.dtype} on "
             f"{weight.device}; got {images.dtype} on {images.device}"
         )
-    low, high = images.detach().aminmax()
-    if not (torch.isfinite(low) and torch.isfinite(high)):
-        bad = (~torch.isfinite(images.detach())).sum().item()
-        raise ValueError(f"expected finite images, got {bad} values that are NaN or infinite")
-    if high > 100:
+    if torch.is_autocast_enabled(images.device.type):
         raise ValueError(
-            f"expected images in [0, 1], got values up to {high.item():.4g}: divide by 255?"
+            "expected no autocast, which moves maps by a few percent: leave its block, or give "
+            "network and images another type, such as network.half()"
         )
+    _check_range(images.detach(), _REGIONS if isinstance(network, Network) else _NORMALIZED)
+
+
+def _check_range(images: Tensor, regions: tuple[float, float]) -> None:
+    low, high = images.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        bad = (~images.isfinite()).sum().item()
+        raise ValueError(f"expected finite images, got {bad} values that are NaN or infinite")
+    if low < -_SLACK or high > 1 + _SLACK:
+        hint = ": divide by 255?" if low >= 0 else ""
+        raise ValueError(
+            f"expected images in [0, 1], got values from {low.item():.4g} to {high.item():.4g}{hint}"
+        )
+    height, width = (min(8, math.ceil(side / 4)) for side in images.shape[2:])
+    means = adaptive_avg_pool2d(images.float(), (height, width)).aminmax()
+    if means.min < regions[0] or means.max > regions[1]:
+        raise ValueError(
+            f"expected images in [0, 1], got regions with means from {means.min.item():.3g} to "
+            f"{means.max.item():.3g}: are they normalized? The network does that by itself"
+        )
+
+
+def check_scores(scores: Tensor, count: int) -> None:
+    """Raise a ValueError unless these are unnormalized scores of `count` images, (N, classes)."""
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != count:
+        raise ValueError(
+            f"expected a network that returns scores of shape ({count}, classes), got "
+            f"{tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__}"
+        )
+    if scores.shape[1] < 2:
+        raise ValueError(
+            f"expected scores of two classes or more, got {scores.shape[1]}: of one class soft-max "
+            "makes 1 for every image; 0 as the score of a second class leaves a sigmoid as it is"
+        )
+    found = scores.detach().float()
+    if not found.isfinite().all():
+        bad = (~found.isfinite()).sum().item()
+        raise ValueError(
+            f"expected finite class scores, got {bad} of {found.numel()} that are NaN or infinite: "
+            "are the weights finite?"
+        )
+    sums, logs = found.sum(1), found.logsumexp(1)
+    for name, sum_to in (("soft-max", sums - 1), ("log-soft-max", logs)):
+        signs = found >= 0 if name == "soft-max" else found <= 0
+        if signs.all() and (sum_to.abs() < 1e-4).all():
+            raise ValueError(
+                f"expected unnormalized class scores, got those of a {name}: leave this last layer "
+                "out"
+            )
+
+
+def gradient_by(values: Tensor, images: Tensor) -> Tensor:
+    """Return the gradient of the sum of values by the images, as the images.
+
+    Raises
+    ------
+    ValueError
+        If the values do not depend on the images, or the gradient is not finite.
+    """
+    gradient = None
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values.sum(), images, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "expected a network with a gradient by the image, got none: its output does not depend "
+            "on the image, or it detaches it, computes without gradient or is quantized"
+        )
+    if not gradient.isfinite().all():
+        bad = (~gradient.isfinite()).sum().item()
+        raise ValueError(f"expected a finite gradient, got {bad} values that are NaN or infinite")
+    return gradient
 
 
 def broadcast_to_images(values: Tensor, images: Tensor, name: str) -> Tensor:
@@ -175,11 +255,7 @@ def _scores_and_classes(
         # known before the pass: a wrong target costs nothing
         target = class_indices(target, len(images), names)
     scores = in_evaluation_mode(network)(images)
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(
-            f"expected a network that returns scores of shape ({len(images)}, classes), got {got}"
-        )
+    check_scores(scores, len(images))
     if target is None:
         return scores, scores.detach().argmax(1)
     if not names:
@@ -201,14 +277,3 @@ def _named_class(name: str, class_names: Sequence[str]) -> int:
     nearest = [f"{class_names[folded.index(known)]} ({folded.index(known)})" for known in near]
     hint = f"; the nearest are {', '.join(nearest)}" if nearest else ""
     raise ValueError(f"expected the name of a class, got {name!r}{hint}")
-
-
-def _checked_index(index: int, classes: int) -> int:
-    try:
-        whole = int(index.__index__())
-    except (AttributeError, TypeError):
-        whole = -1
-    is_bool = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
-    if is_bool or not 0 <= whole < classes:
-        raise ValueError(f"expected a class index from 0 to {classes - 1}, got {index!r}")
-    return whole
