@@ -698,7 +698,7 @@ def test_network_sees_the_image_blurred(small):
             {"start": torch.zeros(1, 1, 28, 28).double()},
             "torch.float32 on cpu; got torch.float64 o",
         ),
-        ({"start": torch.full((1, 1, 28, 28), 255.0)}, "images in [0, 1], got values from 255 to 255"),
+        ({"start": torch.full((1, 1, 28, 28), 255.0)}, "in [0, 1], got values from 255 to 255"),
         (
             {"start": torch.full((1, 1, 28, 28), torch.nan)},
             "expected finite images, got 784 values",

@@ -3,7 +3,14 @@ import pytest
 import torch
 from torch import nn
 
-from deepinside.class_score import class_index, class_probability, class_score, top_classes
+from deepinside.class_model import class_model
+from deepinside.class_score import (
+    class_index,
+    class_probability,
+    class_score,
+    gradient_by,
+    top_classes,
+)
 from deepinside.networks import load_network
 
 
@@ -176,7 +183,7 @@ def with_value(value):
         (torch.zeros(2, 3, 28, 28), "expected images of shape (N, 1, 28, 28), got (2, 3, 28, 28)"),
         (with_value(torch.nan), "expected finite images, got 1 values that are NaN or infinite"),
         (with_value(-torch.inf), "expected finite images, got 1 values that are NaN or infinite"),
-        (with_value(255.0), "expected images in [0, 1], got values from 0.5 to 255: divide by 255?"),
+        (with_value(255.0), "in [0, 1], got values from 0.5 to 255: divide by 255?"),
         (with_value(0).to(torch.uint8), "expected images of floats in [0, 1], got torch.uint8"),
         (with_value(0).double(), "torch.float32 on cpu; got torch.float64 on cpu"),
         (with_value(0).half(), "torch.float32 on cpu; got torch.float16 on cpu"),
@@ -222,3 +229,117 @@ def test_errors_leave_the_network_as_it_was(gray):
             class_score(network, images, target)
     assert all(module.training for module in network.modules())
     torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
+
+
+# What is no image, and what is no score
+
+
+def normalized(network, images):
+    return network.normalization(images)
+
+
+IMAGES_THAT_ARE_NONE = {
+    "normalized": normalized,
+    "normalized with ImageNet's deviation": lambda _, images: (images - 0.45) / 0.225,
+    "from -1 to 1": lambda _, images: 2 * images - 1,
+    "0 to 255": lambda _, images: 255 * images,
+    "0 to 255, less a mean": lambda _, images: 255 * (images - 0.45),
+    "one value far below": lambda _, images: images.masked_fill(images == images.max(), -1e6),
+    "one value far above": lambda _, images: images.masked_fill(images == images.max(), 1e6),
+    "-5": lambda _, images: torch.full_like(images, -5),
+    "50": lambda _, images: torch.full_like(images, 50),
+}
+
+
+@pytest.mark.parametrize("made", IMAGES_THAT_ARE_NONE.values(), ids=IMAGES_THAT_ARE_NONE)
+def test_an_image_that_is_none_is_told(network, squeezenet, four_images, made):
+    for of in (network, squeezenet):
+        for i, image in enumerate(four_images.split(1)):
+            with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got .* from .* to"):
+                class_score(of, made(of, image), i)
+
+
+def test_noise_and_class_models_are_images(network, four_images):
+    noise = torch.randn(four_images.shape, generator=torch.Generator().manual_seed(0))
+    for amount in (0.15, 0.25, 0.5):
+        noisy = four_images + amount * noise
+        assert noisy.min() < -amount
+        assert class_score(network, noisy, 0).equal(network(noisy)[:, 0])
+        found = class_model(network, 0, steps=3, step_size=amount)
+        assert class_score(network, found.images, 0).isfinite().all()
+
+
+def test_a_plain_network_takes_normalized_images():
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    normalized_images = (images - 0.45) / 0.225
+    assert class_score(plain, normalized_images, 1).equal(plain(normalized_images)[:, 1])
+    with pytest.raises(ValueError, match="expected images"):
+        class_score(plain, images - 5, 1)
+
+
+@pytest.mark.parametrize("images", [None, "photo", torch.ones(2, 3, 8, 8, device="meta")])
+def test_what_is_no_tensor_with_values_is_told(linear, images):
+    with pytest.raises(ValueError, match="expected images as a tensor"):
+        class_score(linear.network, images, 1)
+
+
+@pytest.mark.parametrize("network", [None, "vgg16", lambda images: images.mean((2, 3))])
+def test_what_is_no_network_is_told(network):
+    with pytest.raises(ValueError, match=r"expected a network as an nn.Module, got"):
+        class_score(network, torch.rand(2, 3, 4, 5), 0)
+
+
+def test_autocast_is_told(digits_network, gray):
+    with torch.autocast("cpu"), pytest.raises(ValueError, match="expected no autocast"):
+        class_score(digits_network, gray, 0)
+
+
+SCORES_THAT_ARE_NONE = {
+    "NaN": (lambda scores: scores * torch.nan, "expected finite class scores, got 6 of 6"),
+    "infinite": (lambda scores: 2 ** (scores * 1e4), "expected finite class scores"),
+    "one class": (lambda scores: scores[:, :1], "expected scores of two classes or more, got 1"),
+    "probabilities": (lambda scores: scores.softmax(1), "got those of a soft-max"),
+    "their logarithms": (lambda scores: scores.log_softmax(1), "got those of a log-soft-max"),
+}
+
+
+@pytest.mark.parametrize(
+    ("last", "message"), SCORES_THAT_ARE_NONE.values(), ids=SCORES_THAT_ARE_NONE
+)
+@pytest.mark.parametrize("function", [class_score, class_probability, top_classes])
+def test_scores_that_are_none_are_told(function, last, message):
+    images = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=message):
+        function(Returns(lambda images: last(images.mean((2, 3)))), images)
+
+
+DOES_NOT_DEPEND = {
+    "detached": lambda images: images.detach().mean((2, 3)),
+    "constant": lambda images: torch.arange(3.0).expand(len(images), -1),
+    "constant that learns": lambda images: torch.ones(len(images), 3, requires_grad=True),
+    "without gradient": torch.no_grad()(lambda images: images.mean((2, 3))),
+}
+
+
+@pytest.mark.parametrize("answer", DOES_NOT_DEPEND.values(), ids=DOES_NOT_DEPEND)
+def test_what_does_not_depend_on_the_image_has_no_gradient_by_it(answer):
+    images = torch.rand(2, 3, 4, 5, requires_grad=True)
+    with pytest.raises(ValueError, match="expected a network with a gradient by the image, got no"):
+        gradient_by(answer(images), images)
+
+
+def test_a_gradient_that_is_no_number_is_told():
+    images = torch.zeros(2, 3, 4, 5, requires_grad=True)
+    with pytest.raises(ValueError, match="expected a finite gradient, got 120 values"):
+        gradient_by(images.sqrt(), images)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"a": 1}, {1, 2}, object(), [None] * 4, [[1]] * 4, torch.ones(4, device="meta"), b"3", [], ""],
+    ids=str,
+)
+def test_a_target_of_another_kind_is_told(digits_network, gray, target):
+    with pytest.raises(ValueError, match=r"expected (a class|one class|the name)"):
+        class_score(digits_network, gray, target)

@@ -105,8 +105,8 @@ def class_indices(target: Target, count: int, class_names: Sequence[str]) -> lis
     ValueError
         As `class_index`, or if the target has another number of classes.
     """
-    if target is None:
-        raise ValueError("expected a class, or one for each image; got None")
+    if target is None or getattr(target, "is_meta", False):
+        raise ValueError(f"expected a class, or one for each image; got {shown(target)}")
     if isinstance(target, Tensor | np.ndarray | np.generic):
         target = target.tolist()
     if isinstance(target, str) or not isinstance(target, Sequence):
@@ -155,10 +155,9 @@ def _check_range(images: Tensor, regions: tuple[float, float]) -> None:
         bad = (~images.isfinite()).sum().item()
         raise ValueError(f"expected finite images, got {bad} values that are NaN or infinite")
     if low < -_SLACK or high > 1 + _SLACK:
+        found = f"values from {low.item():.4g} to {high.item():.4g}"
         hint = ": divide by 255?" if low >= 0 else ""
-        raise ValueError(
-            f"expected images in [0, 1], got values from {low.item():.4g} to {high.item():.4g}{hint}"
-        )
+        raise ValueError(f"expected images in [0, 1], got {found}{hint}")
     height, width = (min(8, math.ceil(side / 4)) for side in images.shape[2:])
     means = adaptive_avg_pool2d(images.float(), (height, width)).aminmax()
     if means.min < regions[0] or means.max > regions[1]:
