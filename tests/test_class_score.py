@@ -298,7 +298,7 @@ def test_autocast_is_told(digits_network, gray):
 SCORES_THAT_ARE_NONE = {
     "NaN": (lambda scores: scores * torch.nan, "expected finite class scores, got 6 of 6"),
     "infinite": (lambda scores: 2 ** (scores * 1e4), "expected finite class scores"),
-    "one class": (lambda scores: scores[:, :1], "expected scores of two classes or more, got 1"),
+    "no class": (lambda scores: scores[:, :0], "expected scores of one class or more, got none"),
     "probabilities": (lambda scores: scores.softmax(1), "got those of a soft-max"),
     "their logarithms": (lambda scores: scores.log_softmax(1), "got those of a log-soft-max"),
 }
@@ -312,6 +312,14 @@ def test_scores_that_are_none_are_told(function, last, message):
     images = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match=message):
         function(Returns(lambda images: last(images.mean((2, 3)))), images)
+
+
+def test_one_unit_has_a_score_and_no_probability():
+    network, images = Returns(lambda images: images.mean((2, 3))[:, :1]), torch.rand(2, 3, 4, 5)
+    assert class_score(network, images).equal(images[:, 0].mean((1, 2)))
+    for function in (class_probability, top_classes):
+        with pytest.raises(ValueError, match="expected two classes or more for probabilities, got"):
+            function(network, images)
 
 
 DOES_NOT_DEPEND = {

@@ -45,9 +45,10 @@ def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Te
     Parameters
     ----------
     network : nn.Module
-        From images (N, C, H, W) to class scores (N, classes).
+        From images (N, C, H, W) to class scores (N, classes). Of one unit, the score of class 0
+        is what it puts out.
     images : Tensor
-        (N, C, H, W), RGB or gray, in [0, 1].
+        (N, C, H, W), RGB or gray, in [0, 1]; see `check_images`.
     target : int, str, sequence or tensor, optional
         The class, by index or name, one for all images or one each; without it each
         image's class of the highest score.
@@ -55,8 +56,8 @@ def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Te
     Raises
     ------
     ValueError
-        If the images are not a batch, not finite or not in the network's type, or the
-        target is not one of its classes.
+        If the images are not a batch, not finite, not in [0, 1] or not in the network's type; if
+        the target is not one of its classes; or if what it returns are no scores.
     """
     scores, classes = _scores_and_classes(network, images, target)
     return scores.gather(1, classes[:, None])[:, 0]
@@ -65,22 +66,22 @@ def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Te
 def class_probability(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
     """Return the soft-max probability of one class an image, shape (N,).
 
-    Parameters and errors as for `class_score`.
+    Parameters and errors as for `class_score`, and if there is one class alone.
     """
     scores, classes = _scores_and_classes(network, images, target)
-    return scores.softmax(1).gather(1, classes[:, None])[:, 0]
+    return probabilities(scores).gather(1, classes[:, None])[:, 0]
 
 
 @torch.no_grad()
 def top_classes(network: nn.Module, images: Tensor, count: int = 5) -> list[list[ClassScore]]:
     """Return, for each image, the `count` classes of the highest scores, best first."""
     scores, _ = _scores_and_classes(network, images, None)
+    shares = probabilities(scores)
     count = whole_number(count, "a count", 1, scores.shape[1])
-    probabilities = scores.softmax(1)
     names = getattr(network, "class_names", None) or [str(c) for c in range(scores.shape[1])]
     return [
         [ClassScore(c, names[c], s[c].item(), p[c].item()) for c in s.topk(count).indices.tolist()]
-        for s, p in zip(scores, probabilities, strict=True)
+        for s, p in zip(scores, shares, strict=True)
     ]
 
 
@@ -174,11 +175,8 @@ def check_scores(scores: Tensor, count: int) -> None:
             f"expected a network that returns scores of shape ({count}, classes), got "
             f"{tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__}"
         )
-    if scores.shape[1] < 2:
-        raise ValueError(
-            f"expected scores of two classes or more, got {scores.shape[1]}: of one class soft-max "
-            "makes 1 for every image; 0 as the score of a second class leaves a sigmoid as it is"
-        )
+    if not scores.shape[1]:
+        raise ValueError("expected scores of one class or more, got none")
     found = scores.detach().float()
     if not found.isfinite().all():
         bad = (~found.isfinite()).sum().item()
@@ -186,6 +184,8 @@ def check_scores(scores: Tensor, count: int) -> None:
             f"expected finite class scores, got {bad} of {found.numel()} that are NaN or infinite: "
             "are the weights finite?"
         )
+    if scores.shape[1] == 1:
+        return
     sums, logs = found.sum(1), found.logsumexp(1)
     for name, sum_to in (("soft-max", sums - 1), ("log-soft-max", logs)):
         signs = found >= 0 if name == "soft-max" else found <= 0
@@ -194,6 +194,22 @@ def check_scores(scores: Tensor, count: int) -> None:
                 f"expected unnormalized class scores, got those of a {name}: leave this last layer "
                 "out"
             )
+
+
+def probabilities(scores: Tensor) -> Tensor:
+    """Return the soft-max of scores (..., classes).
+
+    Raises
+    ------
+    ValueError
+        If there is one class, of which it is 1 for every image.
+    """
+    if scores.shape[-1] < 2:
+        raise ValueError(
+            "expected two classes or more for probabilities, got one, whose soft-max is always 1: "
+            "give a second class the score 0, and soft-max is the sigmoid of the other"
+        )
+    return scores.softmax(-1)
 
 
 def gradient_by(values: Tensor, images: Tensor) -> Tensor:
