@@ -8,7 +8,7 @@ from torch import nn
 
 from deepinside import digits
 from deepinside.explorers import class_model_explorer
-from deepinside.networks import load_network
+from deepinside.networks import Network, load_network
 
 STATE = {"class": "3", "start": "noise", "l2_weight": 0.3, "step_size": 0.02}
 
@@ -85,8 +85,11 @@ def test_numbers_are_those_of_the_last_picture(answer, digits_network, judge):
 
 
 def test_judge_sees_the_class_model_in_the_middle_of_a_black_canvas(answer_of, digits_network):
-    class Judge(nn.Module):
-        input_size = (40, 66)
+    class Judge(Network):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.class_names, self.input_size = digits_network.class_names, (40, 66)
+            self.normalization = digits_network.normalization
 
         def forward(self, images):
             self.seen = images

@@ -8,6 +8,7 @@ import base64
 
 import pytest
 import torch
+from PIL import Image
 
 from deepinside import plots
 from deepinside.explorers import Answer, Control, Curve, Explorer, Panel
@@ -272,17 +273,111 @@ def test_a_lost_question_is_asked_again_when_the_kernel_greets(notebook):
     assert notebook.numbers()[1] == "and then"
 
 
-def test_a_question_that_could_not_be_sent_does_not_hold_up_the_next(notebook):
-    page = notebook.page
-    page.evaluate(
+def fail_to_send(notebook, kind):
+    """What a closed connection does."""
+    notebook.page.evaluate(
         "() => { window.push = sent.push; sent.push = () => { throw Error('closed'); }; }"
     )
-    notebook.type("unsent")
-    page.evaluate("() => { sent.push = push; }")
-    assert notebook.errors.pop() == "closed"
-    notebook.type("sent")
+    notebook.type(kind)
+    notebook.page.evaluate("() => { sent.push = push; }")
+
+
+def get_no_answer(notebook, kind):
+    """What a kernel does that was restarted."""
+    notebook.type(kind)
+    notebook.lose()
+    notebook.silence()
+
+
+def get_no_answer_twice(notebook, kind):
+    get_no_answer(notebook, "before")
+    get_no_answer(notebook, kind)
+
+
+def get_no_answer_to_what_waited(notebook, kind):
+    notebook.type("before")
+    get_no_answer(notebook, kind)
+    notebook.lose()
+
+
+def get_what_is_no_answer(notebook, kind):
+    notebook.type(kind)
+    asked = notebook.sent()[-1]["id"]
+    notebook.lose()
+    notebook.page.evaluate("id => hear({ kind: 'answer', id, answer: null })", asked)
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        (fail_to_send, "Python does not answer"),
+        (get_no_answer, "Python does not answer"),
+        (get_no_answer_twice, "Python does not answer"),
+        (get_no_answer_to_what_waited, "Python does not answer"),
+        (get_what_is_no_answer, "cannot be shown"),
+    ],
+)
+def test_a_question_without_an_answer_is_told_and_does_not_hold_up_the_next(
+    notebook, failing, told
+):
+    failing(notebook, "lost")
+    assert told in notebook.page.locator(".dx-status.dx-error").text_content()
+    assert not notebook.is_busy()
+    notebook.type("next")
+    assert notebook.asked()[-1]["kind"] == "next"
     notebook.answer()
-    assert notebook.numbers()[1] == "sent"
+    assert notebook.numbers()[1] == "next"
+    assert "connected" in notebook.status()
+
+
+def test_without_a_connection_there_is_what_was_computed_before(browser, monkeypatch):
+    page = browser.new_page()
+    closed = MODEL.replace("window.sent.push(content)", "{ throw Error('closed'); }")
+    monkeypatch.setitem(globals(), "MODEL", closed)
+    notebook = Notebook(page, Explorer("A test", [BRIGHT, KIND, PHOTO], answers), [])
+    notebook.choose(1)
+    assert notebook.numbers() == ["1.00", "framed"]
+    page.close()
+
+
+def test_a_late_answer_is_shown_while_nothing_newer_was_asked(notebook):
+    notebook.type("late")
+    notebook.silence()
+    notebook.answer()
+    assert notebook.numbers()[1] == "late"
+    notebook.type("later")
+    notebook.silence()
+    notebook.type("newer")
+    notebook.answer()
+    assert notebook.numbers()[1] == "plain"
+    notebook.answer()
+    assert notebook.numbers()[1] == "newer"
+
+
+@pytest.mark.parametrize("low, high", [(-3.0, 4.0), (-4.0, -1.0), (1005.0, 1009.0), (0.5, 0.50001)])
+def test_all_stops_of_a_slider_are_taken(browser, monkeypatch, low, high):
+    replies = []
+    monkeypatch.setattr(Explorer, "send", lambda _, content, **options: replies.append(content))
+    page = browser.new_page()
+    slider = Control("dim", "Value", (low, high))
+
+    def told(states):
+        return [Answer([], {"value": repr(state["dim"])}) for state in states]
+
+    notebook = Notebook(page, Explorer("A test", [slider], told), replies)
+    notebook.answer()
+    shown = []
+    for key in ("End", "Home", *["ArrowRight"] * 9):
+        page.get_by_label("Value").press(key)
+        if notebook.is_busy():
+            notebook.answer()
+        assert not page.locator(".dx-error").count()
+        shown.append(float(notebook.numbers()[0]))
+    assert shown[0] == high
+    assert shown[1] == low
+    assert all(low <= value <= high for value in shown)
+    assert shown[1:] == sorted(shown[1:])
+    page.close()
 
 
 def test_the_readers_own_photo_is_computed(notebook, tmp_path):
@@ -332,6 +427,26 @@ def test_the_readers_own_photo_is_computed(notebook, tmp_path):
     field.set_input_files(broken)
     page.wait_for_selector(".dx-error")
     assert "broken.png" in page.locator(".dx-error").text_content()
+
+
+@pytest.mark.parametrize("controls", [[PHOTO, KIND, BRIGHT], [BRIGHT, KIND, PHOTO]])
+def test_an_own_photo_and_what_was_typed_are_asked_for_together(
+    browser, monkeypatch, tmp_path, controls
+):
+    replies = []
+    monkeypatch.setattr(Explorer, "send", lambda _, content, **options: replies.append(content))
+    page = browser.new_page()
+    notebook = Notebook(page, Explorer("A test", controls, answers), replies)
+    notebook.answer()
+    Image.new("RGB", (60, 30)).save(tmp_path / "mine.png")
+    page.get_by_label("or your own photo", exact=True).set_input_files(tmp_path / "mine.png")
+    page.wait_for_function("() => sent.at(-1).photo")
+    notebook.answer()
+    notebook.type("mine")
+    assert notebook.sent()[-1]["photo"].startswith("data:image")
+    notebook.answer()
+    assert notebook.numbers()[1] == "mine"
+    page.close()
 
 
 def strip(levels):

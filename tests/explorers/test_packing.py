@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -191,3 +192,122 @@ def test_panel_of_a_signed_map_is_white_at_zero_and_says_which_end_is_for():
     assert panel.image.flatten(1)[:, 500].min() > 0.95
     assert (red[:250] < blue[:250]).all()
     assert (red[-250:] > blue[-250:]).all()
+
+
+PANEL = Panel("p", "alt", torch.full((3, 4, 6), 0.5))
+CURVE = Curve("score", 2, [0.0, 1.0, 2.0])
+NAN = float("nan")
+
+
+def with_panel(**changed):
+    return Answer([PANEL._replace(**changed)], {})
+
+
+def with_curve(**changed):
+    return Answer([PANEL], {}, CURVE._replace(**changed))
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        (None, "expected an Answer, got None"),
+        (([PANEL], {}), "expected an Answer"),
+        (Answer(None, {}), "expected a list of panels, got None"),
+        (Answer([None], {}), "expected a Panel with texts as title and alt, got None"),
+        (Answer([PANEL], None), "expected numbers, texts by their names, got None"),
+        (Answer([PANEL], {"a": 0.5}), "expected numbers, texts by their names, got {'a': 0.5}"),
+        (Answer([PANEL], {}, ("score", 2, [1, 2])), "expected a Curve or None"),
+        (with_panel(title=None), "expected a Panel with texts"),
+        (with_panel(alt=3), "expected a Panel with texts"),
+        (with_panel(image=None), "an image of floats, .3, H, W., in panel 'p', got None"),
+        (with_panel(image=np.zeros((3, 4, 6))), "got an array of shape .3, 4, 6., float64"),
+        (with_panel(image=torch.zeros(3, 4, 6, dtype=torch.uint8)), "of floats, .* torch.uint8"),
+        (with_panel(image=torch.zeros(3, 4, 6, device="meta")), "an image of floats, .* on meta"),
+        (with_panel(image=torch.zeros(2, 4, 6)), "or .1, H, W. in panel 'p', got shape .2, 4, 6."),
+        (with_panel(image=torch.zeros(1, 3, 4, 6)), "in panel 'p', got shape .1, 3, 4, 6."),
+        (with_panel(image=torch.zeros(4, 6)), "in panel 'p', got shape .4, 6."),
+        (with_panel(image=torch.zeros(3, 0, 6)), "in panel 'p', got shape .3, 0, 6."),
+        (with_panel(image=torch.full((1, 4, 6), NAN)), "expected a finite image in panel 'p'"),
+        (with_panel(image=torch.full((1, 4, 6), -torch.inf)), "expected a finite image"),
+        (with_panel(frames=0), "expected frames of panel 'p' of at least 1, got 0"),
+        (with_panel(frames=-2), "expected frames of panel 'p' of at least 1, got -2"),
+        (with_panel(frames=None), "expected frames of panel 'p' of at least 1, got None"),
+        (with_panel(frames=True), "expected frames of panel 'p'"),
+        (with_panel(frames=1.5), "expected frames of panel 'p'"),
+        (with_panel(frames=4), "expected a width of 4 equal frames, got 6"),
+        (with_panel(mask=torch.zeros(4, 5, dtype=torch.bool)), "a mask .4, 6. of bool in panel"),
+        (with_panel(mask=torch.zeros(4, 6)), "a mask .4, 6. of bool in panel 'p'"),
+        (with_panel(mask=np.zeros((4, 6), dtype=bool)), "a mask .4, 6. of bool in panel 'p'"),
+        (with_panel(frames=2, mask=torch.zeros(4, 6, dtype=torch.bool)), "a mask .4, 3. of bool"),
+        (with_panel(boxes=None), "expected boxes by their labels in panel 'p', got None"),
+        (with_panel(boxes=[(0, 0, 1, 1)]), "expected boxes by their labels"),
+        (with_panel(boxes={"a": (0, 0, 1, NAN)}), "as a box of panel 'p', got 'a': .0, 0, 1, nan."),
+        (with_panel(boxes={"a": (0, 0, 1)}), "as a box of panel 'p'"),
+        (with_panel(boxes={"a": None}), "as a box of panel 'p', got 'a': None"),
+        (with_panel(boxes={"a": (3, 0, 1, 1)}), "as a box of panel 'p'"),
+        (with_panel(boxes={1: (0, 0, 1, 1)}), "as a box of panel 'p', got 1"),
+        (with_panel(bars={"a": (0, 0, torch.inf, 1)}), "as a box of panel 'p'"),
+        (with_panel(scale=("jet", "0", "1")), "the colors of .*, got .'jet', '0', '1'."),
+        (with_panel(scale=("magma", 0, 1)), "as the scale of panel 'p'"),
+        (with_panel(scale="magma"), "as the scale of panel 'p'"),
+        (with_panel(scale=5), "as the scale of panel 'p'"),
+        (with_panel(scale=(["magma"], "0", "1")), "as the scale of panel 'p'"),
+        (with_panel(aspect=(0, 3)), "a height in the aspect of panel 'p' of at least 1, got 0"),
+        (with_panel(aspect=(3, 1.5)), "a width in the aspect of panel 'p' of at least 1, got 1.5"),
+        (with_panel(aspect=3), "expected .height, width. as the aspect of panel 'p', got 3"),
+        (with_panel(aspect=(1, 2, 3)), "expected .height, width. as the aspect of panel 'p'"),
+        (with_panel(aspect=(3000, 1)), "no more than 100 times as long as wide, got 3000 x 1"),
+        (with_panel(image=torch.zeros(1, 1, 3000)), "no more than 100 times .* got 1 x 3000"),
+        (with_curve(title=None), "a text as the title of a curve, got None"),
+        (with_curve(steps=0), "the steps of a curve of at least 1, got 0"),
+        (with_curve(steps=None), "the steps of a curve of at least 1, got None"),
+        (with_curve(steps=2.5), "the steps of a curve of at least 1, got 2.5"),
+        (with_curve(values=None), "two numbers or more as values of a curve, got None"),
+        (with_curve(values=[]), "two numbers or more as values of a curve, got"),
+        (with_curve(values=[1.0]), "two numbers or more as values of a curve, got"),
+        (with_curve(values=[1.0, None]), "two numbers or more as values of a curve, got"),
+        (with_curve(values=[1.0, "a"]), "two numbers or more as values of a curve, got"),
+        (with_curve(values=torch.zeros(2, 2)), "two numbers or more as values of a curve, got"),
+        (with_curve(mark=3), "the mark of a curve, .* from 0 to 2, got 3"),
+        (with_curve(mark=-1), "the mark of a curve, .* from 0 to 2, got -1"),
+        (with_curve(mark=0.5), "the mark of a curve, .* from 0 to 2, got 0.5"),
+    ],
+)
+def test_what_is_no_answer_is_refused_where_it_is_packed_and_drawn(answer, named):
+    for show in (Packing().answer, still):
+        with pytest.raises(ValueError, match=named):
+            show(answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        (with_panel(image=PANEL.image.half()), with_panel()),
+        (with_panel(image=PANEL.image.bfloat16()), with_panel()),
+        (with_panel(image=PANEL.image.double().requires_grad_()), with_panel()),
+        (with_panel(image=torch.full((3, 4, 6), 1.5)), with_panel(image=torch.ones(3, 4, 6))),
+        (with_panel(frames=np.int64(2)), with_panel(frames=2)),
+        (with_panel(frames=torch.tensor(2)), with_panel(frames=2)),
+        (with_panel(aspect=np.array([8, 3])), with_panel(aspect=(8, 3))),
+        (
+            with_panel(boxes={"a": torch.tensor([0, 1, 2, 3])}),
+            with_panel(boxes={"a": (0.0, 1.0, 2.0, 3.0)}),
+        ),
+        (with_curve(values=np.arange(3)), with_curve()),
+        (with_curve(values=torch.arange(3.0).half()), with_curve()),
+        (with_curve(steps=np.int32(2), mark=np.int64(1)), with_curve(mark=1)),
+    ],
+)
+def test_numbers_of_numpy_and_tensors_are_packed_as_those_of_python(given, same):
+    one, other = Packing(), Packing()
+    packed = json.dumps([one.answer(given), one.tables()])
+    assert packed == json.dumps([other.answer(same), other.tables()])
+    assert plots.jpeg(still(given)) == plots.jpeg(still(same))
+
+
+def test_ends_of_bars_are_two_numbers():
+    for ends in ((1, 1), (2, 1), (0, NAN), (None, 1)):
+        with pytest.raises(ValueError, match=r"expected a (left|right) end"):
+            bar_panel("p", {"a": 1.0}, ends, digits=1)
+    with pytest.raises(ValueError, match="expected a value of a"):
+        bar_panel("p", {"a": NAN}, (0, 1), digits=1)

@@ -10,7 +10,7 @@ from deepinside import digits, images
 from deepinside.class_model import class_model
 from deepinside.class_score import class_probability
 from deepinside.explorers.packing import Answer, Curve, Panel
-from deepinside.explorers.widget import Control, Explorer, State
+from deepinside.explorers.widget import Control, Explorer, State, check_network
 from deepinside.networks import Network
 
 _STEPS, _SNAPSHOTS = 100, 11
@@ -30,9 +30,24 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
     judge : Network
         A second network for digits, of canvases at least as large. The class model is
         placed in the middle of a black one.
+
+    Raises
+    ------
+    ValueError
+        If the networks are not such.
     """
+    check_network(network)
+    check_network(judge)
+    for each in (network, judge):
+        if each.class_names != digits.CLASS_NAMES or each.input_channels != 1:
+            raise ValueError(f"expected two networks for gray images of digits, got {each.name}")
+    if any(one < other for one, other in zip(judge.input_size, network.input_size, strict=True)):
+        raise ValueError(
+            f"expected a judge of images of {network.input_size} or more, got {judge.input_size}"
+        )
     mean = network.normalization.mean
-    noise = torch.randn(1, *network.input_size, generator=torch.Generator().manual_seed(0))
+    seeded = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, *network.input_size, generator=seeded, dtype=mean.dtype)
     starts = {
         "zero image": mean,
         "noise": mean + 0.1 * noise,

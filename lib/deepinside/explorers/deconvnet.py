@@ -6,7 +6,14 @@ from torch import Tensor
 from deepinside import images
 from deepinside.deconvnet import pseudo_gradient, reconstruction, relu_shape
 from deepinside.explorers.packing import Answer, Panel
-from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.explorers.widget import (
+    Control,
+    Explorer,
+    State,
+    check_network,
+    photo_of,
+    photo_title,
+)
 from deepinside.networks import Network
 from deepinside.object_maps import stage_names
 
@@ -30,27 +37,33 @@ def deconvnet_explorer(network: Network) -> Explorer:
     ValueError
         If the network has no module that is a ReLU.
     """
+    check_network(network)
     layers = _layers(network)
 
     def answer(state: State) -> Answer:
         image = images.fit_photo(photo_of(state["photo"]), network)[0]
         layer, rule = layers[state["layer"]], state["rule"]
         signal = _carried_back(network, image, layer, RULES[rule])
-        norm = signal.norm() / _carried_back(network, image, layer, "gradient").norm()
-        likeness = torch.corrcoef(torch.stack([signal.flatten(), image.flatten()]))[0, 1]
+        gradient = _carried_back(network, image, layer, "gradient").norm()
+        norm = f"{signal.norm() / gradient:.3g}" if gradient else "none"
+        # a signal of zeros is like nothing, and nor is any like a photo of one color
+        both = torch.stack([signal.flatten(), image.flatten()])
+        is_flat = bool((both.amin(1) == both.amax(1)).any())
+        likeness = "none" if is_flat else f"{torch.corrcoef(both)[0, 1]:z.2f}"
         end = signal.abs().flatten().quantile(0.99)
         title = photo_title(state["photo"])
         alt = (
             f"{title}: from {state['layer']} by the rule {rule}, "
-            f"correlation {likeness:z.2f} with the photo."
+            f"correlation {likeness} with the photo."
         )
+        shown = 0.5 + 0.5 * signal / (end or 1)
         panels = [
             Panel("photo", f"The photo, cropped: {title}.", image),
-            Panel("signal, gray is zero", alt, 0.5 + 0.5 * signal / end, grainy=True),
+            Panel("signal, gray is zero", alt, shown, grainy=True),
         ]
         numbers = {
-            "correlation with the photo": f"{likeness:z.2f}",
-            "norm, over that of the gradient's signal": f"{norm:.3g}",
+            "correlation with the photo": likeness,
+            "norm, over that of the gradient's signal": norm,
         }
         return Answer(panels, numbers)
 

@@ -10,9 +10,17 @@ from torch.nn import functional as F
 
 from deepinside import images
 from deepinside.class_activation import class_activation_map, grad_cam, guided_grad_cam
-from deepinside.class_score import class_index, class_score, top_classes
+from deepinside.class_score import class_score, top_classes
 from deepinside.explorers.packing import Answer, Panel, map_panel
-from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.explorers.widget import (
+    Control,
+    Explorer,
+    State,
+    check_network,
+    class_asked_for,
+    photo_of,
+    photo_title,
+)
 from deepinside.integrated_gradients import integrated_gradients
 from deepinside.limits import edge_maps, layers_top_down, randomize_layers, rank_correlation
 from deepinside.networks import Network, in_evaluation_mode
@@ -67,6 +75,7 @@ def later_methods_explorer(network: Network) -> Explorer:
     ValueError
         If the network has no class activation map, or no module that is a ReLU.
     """
+    check_network(network)
     seeded = torch.Generator().manual_seed(0)
     blank = randomize_layers(network, layers_top_down(network), generator=seeded)
     assert isinstance(blank, Network)
@@ -89,7 +98,7 @@ def later_methods_explorer(network: Network) -> Explorer:
         photo, method, name = state["photo"], state["method"], state["network"]
         image, target = photo_and_class(photo)
         if state["class"] != _FIRST:
-            target = class_index(state["class"], network.class_names)
+            target = class_asked_for(network, state["class"])
         trained, values = (values_of(photo, target, method, one) for one in (_TRAINED, name))
         shown = _read(values, image)
         likeness = _similarity(shown, _read(trained, image))
@@ -136,7 +145,7 @@ def _methods(network: Network) -> dict[str, Method]:
         _CAM: class_activation_map,
         **_finer_grad_cam(network),
         "guided Grad-CAM": guided_grad_cam,
-        _INTEGRATED: partial(integrated_gradients, baseline=torch.zeros(()), steps=_STEPS),
+        _INTEGRATED: _integrated_gradients,
         _OCCLUSION: _occlusion,
     }
 
@@ -146,7 +155,8 @@ def _finer_grad_cam(network: Network) -> dict[str, Method]:
 
     At the last activation itself, Grad-CAM is CAM's positive part up to a factor.
     """
-    blank = torch.zeros(1, network.input_channels, *network.input_size)
+    mean = network.normalization.mean
+    blank = mean.new_zeros(1, network.input_channels, *network.input_size)
     coarse = class_activation_map(network, blank, 0).shape
     for layer in reversed(stages(network)):
         fine = grad_cam(network, blank, 0, layer).shape
@@ -155,9 +165,14 @@ def _finer_grad_cam(network: Network) -> dict[str, Method]:
     return {}
 
 
+def _integrated_gradients(network: Network, image: Tensor, target: int) -> Tensor:
+    black = image.new_zeros(())
+    return integrated_gradients(network, image, target, baseline=black, steps=_STEPS)
+
+
 def _occlusion(network: Network, image: Tensor, target: int) -> Tensor:
     side = image.shape[-1] // 4
-    gray = torch.tensor(0.5)
+    gray = image.new_tensor(0.5)
     return occlusion(network, image, target, replacement=gray, patch=side, stride=side // 2)
 
 

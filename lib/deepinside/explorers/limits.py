@@ -12,7 +12,14 @@ from deepinside.class_score import ClassScore, class_probability, top_classes
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.explorers.deconvnet import RULES
 from deepinside.explorers.packing import Answer, Curve, Panel, map_panel
-from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.explorers.widget import (
+    Control,
+    Explorer,
+    State,
+    check_network,
+    photo_of,
+    photo_title,
+)
 from deepinside.limits import (
     area_under,
     blurred,
@@ -39,6 +46,7 @@ def limits_explorer(network: Network) -> Explorer:
     In the first test, how many layers are random, the rule for ReLU, and the photo. In the
     second, in which order pixels are replaced, and how many. After the paper, chapter *Limits*.
     """
+    check_network(network)
     layers = layers_top_down(network)
     counts = (*(count for count in _COUNTS if count < len(layers)), len(layers))
 
@@ -72,7 +80,8 @@ def limits_explorer(network: Network) -> Explorer:
         """Return what an order goes by, one value a square, and the class probabilities."""
         image, asked = image_and_class(photo)
         if order == _RANDOM:
-            squares = torch.rand(_SQUARES, _SQUARES, generator=torch.Generator().manual_seed(0))
+            seeded = torch.Generator().manual_seed(0)
+            squares = torch.rand(_SQUARES, _SQUARES, generator=seeded, dtype=image.dtype)
         else:
             fine = edge_maps(image) if order == _EDGES else trained_map(photo, order)
             squares = F.adaptive_avg_pool2d(fine, _SQUARES)[0]
@@ -88,7 +97,8 @@ def limits_explorer(network: Network) -> Explorer:
         trained, said = trained_map(state["photo"], rule), says(state["photo"], count)
         random = _magnitudes(forgetful(count), image, asked.index, rule)
         # a network that ends in a ReLU may give a class 0, and no pixel a part in it
-        rank = f"{rank_correlation(trained, random).item():.2f}" if random.any() else "none"
+        has_ranks = all(found.min() < found.max() for found in (trained, random))
+        rank = f"{rank_correlation(trained, random).item():.2f}" if has_ranks else "none"
         told = f"Map of {photo_title(state['photo'])}, {asked.name}, by the rule {rule}"
         panels = [
             _map_panel("trained network", f"{told}, of the trained network.", trained[0]),

@@ -6,9 +6,17 @@ import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.class_score import class_index, top_classes
+from deepinside.class_score import top_classes
 from deepinside.explorers.packing import Answer, Panel, map_panel
-from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.explorers.widget import (
+    Control,
+    Explorer,
+    State,
+    check_network,
+    class_asked_for,
+    photo_of,
+    photo_title,
+)
 from deepinside.images import Box
 from deepinside.localization import (
     Localization,
@@ -32,6 +40,7 @@ def threshold_explorer(network: Network) -> Explorer:
 
     Paper §3.2, chapter *Localization without boxes*, whose own explorer has more controls.
     """
+    check_network(network)
     photo, size = images.load_photo("astronaut"), network.input_size
     shape = (photo.shape[1], photo.shape[2])
     ((label, box),) = images.photo_boxes("astronaut").items()
@@ -75,6 +84,7 @@ def localization_explorer(network: Network) -> Explorer:
 
     Paper §3.2, chapter *Localization without boxes*.
     """
+    check_network(network)
     size = network.input_size
     kept: dict[tuple[str | int, str, str], tuple[str, Tensor]] = {}
 
@@ -168,7 +178,7 @@ def _class_asked_for(network: Network, photo: str | Tensor, image: Tensor, asked
         (asked,) = images.photo_boxes(photo)
     if asked in (_OBJECT, _FIRST):
         return top_classes(network, image, 1)[0][0].index
-    return class_index(asked, network.class_names)
+    return class_asked_for(network, asked)
 
 
 def _located(image: Tensor, saliency: Tensor, state: State) -> Localization:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepinside import plots
+from deepinside.arguments import number, shown, whole_number
 from deepinside.images import Box
 from deepinside.localization import rescaled_box
 
@@ -27,6 +28,8 @@ _SMALL = 64 * 64
 _END = 99
 # pixels of a picture of bars: its width, and the height of a bar with its label
 _BARS_WIDTH, _BAR_ROW = 200, 34
+# a longer panel would be a line on the page, or take the page
+_LONGEST = 100
 # what stands in a picture that takes an explorer's place
 STILL = "Run this cell to move the controls."
 
@@ -39,9 +42,9 @@ class Panel(NamedTuple):
     title, alt : str
         What the picture is, and what can be seen in it.
     image : Tensor
-        (3, H, W) or (1, H, W) in [0, 1].
+        (3, H, W) or (1, H, W) of finite floats; what is not in [0, 1] is clipped.
     mask : Tensor, optional
-        (H, W), bool; pixels outside the mask are darkened.
+        (H, W) of one frame, bool; pixels outside the mask are darkened.
     boxes : dict
         Label to half-open box (x0, y0, x1, y1) in pixels of the image.
     bars : dict
@@ -71,7 +74,10 @@ class Panel(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One curve of an answer, over steps 0 to the last; a mark is the place of one value."""
+    """One curve of an answer, over steps 0 to the last; a mark is the place of one value.
+
+    Values may be NaN or infinite, as of an ascent that diverged: the curve leaves them out.
+    """
 
     title: str
     steps: int
@@ -102,12 +108,15 @@ def bar_panel(
 
     `ends` are what the left and the right side of the picture stand for.
     """
-    low, high = ends
+    low = number(ends[0], "a left end", -math.inf)
+    high = number(ends[1], "a right end", low, above=True)
     height = len(values) * _BAR_ROW
 
     def x(value: float) -> float:
         return 1 + (_BARS_WIDTH - 3) * (value - low) / (high - low)
 
+    for name, value in values.items():
+        number(value, f"a value of {name}", -math.inf)
     told = [f"{name} {value:z.{digits}f}" for name, value in values.items()]
     bars = {"": (x(0), 0.0, x(0) + 1, float(height))}
     for i, (text, value) in enumerate(zip(told, values.values(), strict=True)):
@@ -145,15 +154,16 @@ class Packing:
         Raises
         ------
         ValueError
-            If a panel's width is no multiple of its frames.
+            If the answer is none, or a part of it is not as `Panel` and `Curve` say.
         """
+        _check_answer(answer)
         panels = [self._panel(panel) for panel in answer.panels]
         numbers = [[self._text(text) for text in pair] for pair in answer.numbers.items()]
         if not answer.curve:
             return [panels, numbers]
         title, steps, values, mark = answer.curve
-        curve = [self._text(title), steps, [_rounded(value) for value in values]]
-        return [panels, numbers, curve if mark is None else [*curve, mark]]
+        curve = [self._text(title), int(steps), [_rounded(float(value)) for value in values]]
+        return [panels, numbers, curve if mark is None else [*curve, int(mark)]]
 
     def _panel(self, panel: Panel) -> list:
         pixels = _pixels(panel.image)
@@ -162,12 +172,12 @@ class Packing:
             self._text(panel.title),
             self._text(panel.alt),
             [height, width],
-            self._picture(_webp(pixels, self._side if panel.grainy else None, panel.frames)),
+            self._picture(_webp(pixels, self._side if panel.grainy else None, int(panel.frames))),
             -1 if panel.mask is None else self._picture(_shade(panel.mask)),
             self._boxes(panel.boxes),
             [self._text(text) for text in panel.scale or ()],
-            list(panel.aspect or (height, width)),
-            panel.frames,
+            [height, width] if panel.aspect is None else [int(side) for side in panel.aspect],
+            int(panel.frames),
             *([self._boxes(panel.bars)] if panel.bars else []),
         ]
 
@@ -186,6 +196,7 @@ class Packing:
 
 def still(answer: Answer) -> plots.Figure:
     """Return an answer as a figure, for where no explorer can be shown."""
+    _check_answer(answer)
     drawn = [_drawn(panel) for panel in answer.panels]
     numbers = "    ".join(f"{name}: {value}" for name, value in answer.numbers.items())
     return plots.pictures_and_curve(
@@ -198,25 +209,115 @@ def still(answer: Answer) -> plots.Figure:
     )
 
 
-def _frame_width(panel: Panel) -> int:
-    width, rest = divmod(panel.image.shape[-1], panel.frames)
-    if rest:
+def _check_answer(answer: Answer) -> None:
+    if not isinstance(answer, Answer):
+        raise ValueError(f"expected an Answer, got {shown(answer)}")
+    if not isinstance(answer.panels, Sequence):
+        raise ValueError(f"expected a list of panels, got {shown(answer.panels)}")
+    for panel in answer.panels:
+        _check_panel(panel)
+    _check_texts(answer.numbers, "numbers, texts by their names")
+    if not (answer.curve is None or isinstance(answer.curve, Curve)):
+        raise ValueError(f"expected a Curve or None, got {shown(answer.curve)}")
+    if answer.curve:
+        _check_curve(answer.curve)
+
+
+def _check_panel(panel: Panel) -> None:
+    if not isinstance(panel, Panel) or not {type(panel.title), type(panel.alt)} == {str}:
+        raise ValueError(f"expected a Panel with texts as title and alt, got {shown(panel)}")
+    named = f"panel {panel.title!r}"
+    image = panel.image
+    if not isinstance(image, Tensor) or image.is_meta or not image.is_floating_point():
+        raise ValueError(f"expected an image of floats, (3, H, W), in {named}, got {shown(image)}")
+    if image.ndim != 3 or len(image) not in (1, 3) or not image.numel():
         raise ValueError(
-            f"expected a width of {panel.frames} equal frames, got {panel.image.shape[-1]}"
+            f"expected an image (3, H, W) or (1, H, W) in {named}, got shape {tuple(image.shape)}"
         )
+    if not image.isfinite().all():
+        raise ValueError(f"expected a finite image in {named}, got NaN or infinite values")
+    size = (image.shape[1], _frame_width(panel))
+    mask = panel.mask
+    is_mask = isinstance(mask, Tensor) and mask.dtype == torch.bool and not mask.is_meta
+    if mask is not None and not (is_mask and mask.shape == size):
+        raise ValueError(f"expected a mask {size} of bool in {named}, got {shown(mask)}")
+    for boxes in (panel.boxes, panel.bars):
+        if not isinstance(boxes, Mapping):
+            raise ValueError(f"expected boxes by their labels in {named}, got {shown(boxes)}")
+        for label, box in boxes.items():
+            if not isinstance(label, str) or not _is_box(box):
+                raise ValueError(
+                    f"expected a text and (x0, y0, x1, y1) as a box of {named}, got "
+                    f"{shown(label)}: {shown(box)}"
+                )
+    scale = panel.scale
+    is_scale = isinstance(scale, tuple | list) and [type(text) for text in scale] == [str] * 3
+    if scale is not None and not (is_scale and scale[0] in plots.COLORS):
+        known = ", ".join(plots.COLORS)
+        raise ValueError(
+            f"expected (colors, low, high) as the scale of {named}, the colors of {known}, got "
+            f"{shown(scale)}"
+        )
+    aspect = size if panel.aspect is None else panel.aspect
+    if not hasattr(aspect, "__len__") or len(aspect) != 2:
+        raise ValueError(f"expected (height, width) as the aspect of {named}, got {shown(aspect)}")
+    height = whole_number(aspect[0], f"a height in the aspect of {named}", 1)
+    width = whole_number(aspect[1], f"a width in the aspect of {named}", 1)
+    if max(height, width) > _LONGEST * min(height, width):
+        raise ValueError(
+            f"expected {named} to be no more than {_LONGEST} times as long as wide, got "
+            f"{height} x {width}"
+        )
+
+
+def _check_curve(curve: Curve) -> None:
+    if not isinstance(curve.title, str):
+        raise ValueError(f"expected a text as the title of a curve, got {shown(curve.title)}")
+    whole_number(curve.steps, "the steps of a curve", 1)
+    values = curve.values
+    try:
+        count = len([float(value) for value in values])
+    except (TypeError, ValueError, RuntimeError):
+        count = 0
+    if count < 2:
+        raise ValueError(f"expected two numbers or more as values of a curve, got {shown(values)}")
+    if curve.mark is not None:
+        whole_number(curve.mark, "the mark of a curve, the place of a value,", 0, count - 1)
+
+
+def _check_texts(texts: Mapping[str, str], what: str) -> None:
+    if not isinstance(texts, Mapping) or not all(
+        isinstance(text, str) for pair in texts.items() for text in pair
+    ):
+        raise ValueError(f"expected {what}, got {shown(texts)}")
+
+
+def _is_box(box: Box) -> bool:
+    try:
+        x0, y0, x1, y1 = (float(corner) for corner in box)
+    except (TypeError, ValueError):
+        return False
+    return all(map(math.isfinite, (x0, y0, x1, y1))) and x0 <= x1 and y0 <= y1
+
+
+def _frame_width(panel: Panel) -> int:
+    frames = whole_number(panel.frames, f"frames of panel {panel.title!r}", 1)
+    width, rest = divmod(panel.image.shape[-1], frames)
+    if rest:
+        raise ValueError(f"expected a width of {frames} equal frames, got {panel.image.shape[-1]}")
     return width
 
 
 def _drawn(panel: Panel) -> tuple[Tensor, list[Box]]:
     """Return the last frame of a panel, darkened and in the shape that is shown, and its boxes."""
-    image = panel.image[..., -_frame_width(panel) :]
+    image = _clipped(panel.image)[..., -_frame_width(panel) :]
     if panel.mask is not None:
-        image = image * (0.31 + 0.69 * panel.mask.float())
+        image = image * (0.31 + 0.69 * panel.mask.cpu().float())
     boxes = list(panel.boxes.values())
     if panel.aspect is None:
         return image, boxes
     size = image.shape[-2:]
-    tall, wide = panel.aspect
+    tall, wide = (int(side) for side in panel.aspect)
     # no side is made longer than it is
     unit = min(size[0] / tall, size[1] / wide)
     shown = (max(1, round(tall * unit)), max(1, round(wide * unit)))
@@ -224,9 +325,13 @@ def _drawn(panel: Panel) -> tuple[Tensor, list[Box]]:
     return image, [rescaled_box(box, size, shown) for box in boxes]
 
 
+def _clipped(image: Tensor) -> Tensor:
+    return image.detach().cpu().float().clamp(0, 1)
+
+
 def _pixels(image: Tensor) -> np.ndarray:
     """Return an image (H, W, 3), uint8."""
-    values = image.detach().cpu().float().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)
+    values = _clipped(image).expand(3, -1, -1).permute(1, 2, 0)
     return (values * 255).round().byte().numpy()
 
 

@@ -7,9 +7,17 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from deepinside import images
-from deepinside.class_score import class_index, top_classes
+from deepinside.class_score import top_classes
 from deepinside.explorers.packing import Answer, Panel, map_panel
-from deepinside.explorers.widget import Control, Explorer, State, photo_of, photo_title
+from deepinside.explorers.widget import (
+    Control,
+    Explorer,
+    State,
+    check_network,
+    class_asked_for,
+    photo_of,
+    photo_title,
+)
 from deepinside.networks import Network
 from deepinside.saliency import gradient_times_input, image_gradient, saliency_map, smooth_grad
 
@@ -38,6 +46,7 @@ def saliency_explorer(network: Network) -> Explorer:
 
     Paper §3.1, chapter *Saliency maps*.
     """
+    check_network(network)
 
     def answer(state: State) -> Answer:
         image = images.fit_photo(photo_of(state["photo"]), network)[0][None]
@@ -46,22 +55,27 @@ def saliency_explorer(network: Network) -> Explorer:
         if target in _RANKS:
             target = best[_RANKS.index(target)].index
         else:
-            target = class_index(target, network.class_names)
+            target = class_asked_for(network, target)
         asked = next(known for known in best if known.index == target)
         saliency = _WAYS[state["map"]](network, image, target)[0]
         # the paper's map, of the network's first class
         first = saliency_map(network, image)[0]
-        rank = spearmanr(saliency.flatten(), first.flatten()).statistic
-        top = saliency.flatten().topk(saliency.numel() // 20).values.sum() / saliency.sum()
-        alt = (
-            f"Map of {asked.name} by {state['map']}: the brightest twentieth holds {top:.0%} of it."
-        )
+        has_ranks = all(found.min() < found.max() for found in (saliency, first))
+        rank = "none"
+        if has_ranks:
+            rank = f"{spearmanr(saliency.flatten(), first.flatten()).statistic:.2f}"
+        alt = f"Map of {asked.name} by {state['map']}: "
+        if total := saliency.sum():
+            top = saliency.flatten().topk(max(1, saliency.numel() // 20)).values.sum() / total
+            alt += f"the brightest twentieth holds {top:.0%} of it."
+        else:
+            alt += "0 everywhere."
         photo = f"The photo, cropped: {photo_title(state['photo'])}."
         numbers = {
             "class": asked.name,
             "class score": f"{asked.score:.1f}",
             "class probability": f"{asked.probability:.2f}",
-            "rank correlation with the paper's map, 1st class": f"{rank:.2f}",
+            "rank correlation with the paper's map, 1st class": rank,
         }
         return Answer(
             [Panel("photo", photo, image[0]), map_panel(alt, saliency, grainy=True)], numbers

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.class_score import class_indices
+from deepinside.class_score import check_images, class_indices, gradient_by
 from deepinside.explorers.packing import Answer, bar_panel
-from deepinside.explorers.widget import Control, Explorer, State
+from deepinside.explorers.widget import Control, Explorer, State, check_network
 from deepinside.networks import Network
 
 _ASKED, _RIVAL = "tabby", "tiger cat"
@@ -26,6 +26,7 @@ def soft_max_explorer(network: Network) -> Explorer:
     network : Network
         A classifier of ImageNet's classes.
     """
+    check_network(network)
     scores, gradients = _scores_and_gradients(network)
     products = gradients @ gradients.T
     norm_of_score = products[0, 0].sqrt()
@@ -77,12 +78,17 @@ def _scores_and_gradients(network: Network) -> tuple[Tensor, Tensor]:
     The last one is log-sum-exp of all other scores: soft-max treats them as one class of that
     score.
     """
-    image = images.fit_photo(images.load_photo("cat"), network)[0][None].requires_grad_()
-    with torch.enable_grad():
+    named = class_indices(_NAMES, len(_NAMES), network.class_names)
+
+    def scores_of(image: Tensor) -> Tensor:
         found = network(image)[0]
-        named = class_indices(_NAMES, len(_NAMES), network.class_names)
         others = torch.ones_like(found, dtype=torch.bool)
         others[named] = False
-        scores = torch.stack([*found[named], found[others].logsumexp(0)])
-        gradients = [torch.autograd.grad(s, image, retain_graph=True)[0] for s in scores]
+        return torch.stack([*found[named], found[others].logsumexp(0)])
+
+    with torch.inference_mode(False), torch.enable_grad():
+        image = images.fit_photo(images.load_photo("cat"), network)[0][None].requires_grad_()
+        check_images(network, image)
+        scores = scores_of(image)
+        gradients = [gradient_by(scores_of(image)[i], image)[0] for i in range(len(scores))]
     return scores.detach().double(), torch.stack(gradients).flatten(1).double()

@@ -36,7 +36,8 @@ function valueAt(control, position) {
   if (rest < 1e-9) return control.values[below];
   const [a, b] = [control.values[below], control.values[below + 1]];
   const value = control.log ? a * (b / a) ** rest : a + (b - a) * rest;
-  return Number(value.toPrecision(3));
+  // three digits, unless these are not between the two
+  return Math.min(Math.max(Number(value.toPrecision(3)), Math.min(a, b)), Math.max(a, b));
 }
 
 // an answer whose pictures and texts are places in the tables beside it
@@ -321,6 +322,7 @@ function render({ model, el, page }) {
   let newest = "";
   let onItsWay = null;
   let waiting = null;
+  let overdue = false; // the one on its way may never be answered, and holds up no other one
 
   // notebooks take arrow keys for themselves: JupyterLab unless told so, others if they hear them
   root.dataset.lmSuppressShortcuts = "true";
@@ -469,7 +471,8 @@ function render({ model, el, page }) {
     for (const control of controls) {
       const { name, kind } = control;
       if (isOwn(control) && kind === "photo") photo = own[name].value;
-      state[name] = isOwn(control) && !photo ? own[name].value : valueAt(control, inUse(control));
+      const typed = isOwn(control) && kind !== "photo";
+      state[name] = typed ? own[name].value : valueAt(control, inUse(control));
     }
     say("Computing …", { busy: true });
     if (alive !== "page") silence = setTimeout(giveUp, PATIENCE);
@@ -478,9 +481,15 @@ function render({ model, el, page }) {
   }
 
   function ask() {
-    if (onItsWay || !waiting) return;
-    model.send(waiting);
+    if ((onItsWay && !overdue) || !waiting) return;
+    overdue = false;
     [onItsWay, waiting] = [waiting, null];
+    try {
+      model.send(onItsWay);
+    } catch {
+      onItsWay = null;
+      giveUp();
+    }
   }
 
   // a kernel that was restarted hears nothing; one that is busy may still answer
@@ -492,6 +501,9 @@ function render({ model, el, page }) {
     const who = page ? "The network in this page" : "Python";
     const help = page ? "" : " If it was restarted, run this cell again.";
     say(`${who} does not answer.${help} ${near}`, { error: true });
+    overdue = true;
+    ask();
+    overdue = true;
   }
 
   // what was typed or loaded is one more entry of its control's menu, and chosen
@@ -551,7 +563,11 @@ function render({ model, el, page }) {
       say(message.message, { error: true });
     } else if (message.id === newest) {
       idle();
-      show(message.answer, message);
+      try {
+        show(message.answer, message);
+      } catch {
+        say("An answer came that cannot be shown.", { error: true });
+      }
     }
     onItsWay = null;
     ask();
@@ -628,7 +644,11 @@ function render({ model, el, page }) {
   const told = () => ({ ...current(), ...Object.fromEntries(answer.numbers) });
   page?.listen({ take, current, told });
   model.on("msg:custom", hear);
-  model.send({ kind: "hello" });
+  try {
+    model.send({ kind: "hello" });
+  } catch {
+    // nobody is there: what was computed before is
+  }
   return () => model.off("msg:custom", hear);
 }
 

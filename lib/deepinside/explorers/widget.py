@@ -12,18 +12,24 @@ from 0.9.
 
 import base64
 import itertools
+import logging
 import math
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepinside import images, plots
+from deepinside.arguments import number, shown
+from deepinside.class_score import class_index
 from deepinside.explorers.packing import STILL, Answer, Packing, still
+from deepinside.networks import Network
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _PARTS = Path(__file__).parent
@@ -32,6 +38,9 @@ _PARTS = Path(__file__).parent
 _GRID_SIDE = 160
 # a photo that the page sends is no larger than this: some 1,000 x 1,000 pixels as JPEG
 _MAX_UPLOAD = 8_000_000
+# the book's largest grid has 360 answers, and its page 4 MB; all combinations of a grid are
+# looked through, also those that are shown alike
+_MOST_ANSWERS, _MOST_COMBINATIONS = 2_000, 100_000
 
 State = dict[str, Any]
 
@@ -44,7 +53,7 @@ class Control(NamedTuple):
     name, label : str
         The key in a state, and what the reader sees.
     values : tuple
-        The values of the grid, in order: numbers for a slider, texts for a list.
+        The values of the grid, in order and each once: numbers for a slider, texts for a list.
     kind : str
         "slider", "list", or "photo": a list, and with a kernel the reader's own file.
     start : value, optional
@@ -96,8 +105,8 @@ class Explorer(anywidget.AnyWidget):
     Raises
     ------
     ValueError
-        If two controls have the same name, one has no values or an unknown kind, or `answers`
-        does not return one answer per state.
+        If controls do not fit together or one is not as `Control` says, a grid is too large, or
+        `answers` does not return one answer per state, as `Answer` says.
     """
 
     spec = traitlets.Dict().tag(sync=True)
@@ -114,13 +123,22 @@ class Explorer(anywidget.AnyWidget):
         page: dict[str, Any] | None = None,
         door: dict[str, str] | None = None,
     ) -> None:
-        _check_controls(controls)
-        self._controls = tuple(controls)
+        if not isinstance(title, str) or not callable(answers):
+            raise ValueError(
+                "expected a title, and a function from states to answers; got "
+                f"{shown(title)} and {shown(answers)}"
+            )
+        self._controls = _checked_controls(controls)
         self._answers = answers
         states = {self._key(state): state for state in self._states()}
-        found = list(answers(list(states.values())))
-        if len(found) != len(states):
-            raise ValueError(f"expected {len(states)} answers, one per state, got {len(found)}")
+        if len(states) > _MOST_ANSWERS:
+            raise ValueError(
+                f"expected controls with at most {_MOST_ANSWERS:,} states, got {len(states):,}"
+            )
+        found = answers(list(states.values()))
+        if not isinstance(found, Sequence) or len(found) != len(states):
+            got = len(found) if isinstance(found, Sequence) else shown(found)
+            raise ValueError(f"expected {len(states)} answers, one per state, got {got}")
         by_key = dict(zip(states, found, strict=True))
         first = {control.name: control.values[control.first] for control in controls}
         self._start = by_key[self._key(self._canonical(first))]
@@ -129,7 +147,7 @@ class Explorer(anywidget.AnyWidget):
         super().__init__(
             spec={
                 "title": title,
-                "controls": [_described(control) for control in controls],
+                "controls": [_described(control) for control in self._controls],
                 "colors": plots.COLORS,
                 **({"page": page} if page else {}),
                 **({"door": door} if door else {}),
@@ -181,19 +199,36 @@ class Explorer(anywidget.AnyWidget):
         places = (control.values.index(state[control.name]) for control in self._controls)
         return ",".join(map(str, places))
 
-    def _receive(self, _: Any, content: dict, buffers: Sequence[bytes]) -> None:  # noqa: ANN401
+    def _receive(self, _: Any, content: Any, buffers: Sequence[bytes]) -> None:  # noqa: ANN401
         """Answer a message of the page: a greeting, or a question, of which one comes at a time."""
-        if content.get("kind") == "hello":
-            self.send({"kind": "alive"})
+        if not isinstance(content, dict):
+            self._tell({"kind": "error", "message": f"expected a message, got {shown(content)}"})
+        elif content.get("kind") == "hello":
+            self._tell({"kind": "alive"})
         elif content.get("kind") == "ask":
-            self.send({**self._reply(content), "id": content.get("id")})
+            asked = {"id": content.get("id")}
+            try:
+                self.send({**self._reply(content), **asked})
+            except Exception as error:
+                # an answer that cannot be sent: what is wrong with it may get through
+                message = f"the answer could not be sent: {type(error).__name__}: {error}"
+                self._tell({"kind": "error", "message": message, **asked})
+
+    def _tell(self, message: dict) -> None:
+        """Send a few words; where even these do not arrive the page is told by its own clock."""
+        try:
+            self.send(message)
+        except Exception as error:
+            logging.getLogger(__name__).warning("nothing can be sent to the page: %s", error)
 
     def _reply(self, question: dict) -> dict:
         """Return the answer to a question, or what is wrong: the page waits for one of them."""
         try:
-            (answer,) = self._answers([self._canonical(self._asked(question))])
+            found = self._answers([self._canonical(self._asked(question))])
+            if not isinstance(found, Sequence) or len(found) != 1:
+                raise ValueError(f"expected one answer for one state, got {shown(found)}")
             packing = Packing()
-            return {"kind": "answer", "answer": packing.answer(answer), **packing.tables()}
+            return {"kind": "answer", "answer": packing.answer(found[0]), **packing.tables()}
         except ValueError as error:
             return {"kind": "error", "message": str(error)}
         except KeyboardInterrupt:
@@ -204,18 +239,24 @@ class Explorer(anywidget.AnyWidget):
 
     def _asked(self, question: dict) -> State:
         """Return the state of a question, its numbers within the sliders and its photo decoded."""
-        asked = question.get("state") or {}
+        asked, photo = question.get("state") or {}, question.get("photo")
+        if not isinstance(asked, dict):
+            raise ValueError(f"expected a state of values by control, got {shown(asked)}")
         state: State = {}
         for control in self._controls:
             value = asked.get(control.name)
-            typed = control.free and isinstance(value, str) and value.strip()
+            typed = value.strip() if control.free and isinstance(value, str) else ""
             if control.kind == "slider":
                 value = _number_between(value, control)
-            elif control.kind == "photo" and question.get("photo"):
-                value = _decoded(question["photo"])
-            elif value not in control.values and not typed:
-                known = ", ".join(map(str, control.values))
-                raise ValueError(f"expected {control.label} to be one of {known}, got {value!r}")
+            elif control.kind == "photo" and photo is not None:
+                value = _decoded(photo)
+            elif value not in control.values:
+                if not typed:
+                    known = ", ".join(control.values)
+                    raise ValueError(
+                        f"expected {control.label} to be one of {known}, got {shown(value)}"
+                    )
+                value = typed
             state[control.name] = value
         return state
 
@@ -230,39 +271,131 @@ def photo_title(value: str | Tensor) -> str:
     return images.photo_credit(value).title if isinstance(value, str) else "your photo"
 
 
+def class_asked_for(network: Network, asked: str) -> int:
+    """Return the index of a class by what was chosen or typed: its name, or else its index.
+
+    A name that is written like that of one class is that one's, also where another one's differs
+    in case alone (cardigan, Cardigan); of two that are the same only the index tells which.
+
+    Raises
+    ------
+    ValueError
+        As `deepinside.class_score.class_index`.
+    """
+    names = network.class_names
+    if names.count(asked) == 1:
+        return names.index(asked)
+    is_index = re.fullmatch("[0-9]{1,9}", asked)
+    return class_index(int(asked) if is_index else asked, names)
+
+
+def check_network(network: nn.Module) -> None:
+    """Raise a ValueError unless this is a `Network`, whose photos and classes are known."""
+    if not isinstance(network, Network):
+        raise ValueError(f"expected a Network, as load_network returns, got {shown(network)}")
+
+
 def _described(control: Control) -> dict:
     return control._asdict() | {"start": control.first, "needs": list(control.needs or ())}
 
 
-def _check_controls(controls: Sequence[Control]) -> None:
+def _checked_controls(controls: Sequence[Control]) -> tuple[Control, ...]:
+    """Return the controls with Python's own numbers, which is what a page can be sent."""
+    if not isinstance(controls, Sequence) or not all(isinstance(c, Control) for c in controls):
+        raise ValueError(f"expected a list of controls, got {shown(controls)}")
     names = [control.name for control in controls]
+    # a name stands in the page's selectors
+    if not all(isinstance(name, str) and re.fullmatch(r"[\w-]+", name) for name in names):
+        raise ValueError(f"expected names of letters and digits for the controls, got {names}")
     # views lay a map over its photo by a slider of their own, "over"
     if len({*names, "over"}) <= len(names) or not names:
         raise ValueError(f'expected controls of different names, none of them "over", got {names}')
-    for name, _, values, kind, start, *_ in controls:
-        if kind not in ("slider", "list", "photo"):
-            raise ValueError(f'expected a kind of "slider", "list" or "photo", got {kind!r}')
-        if not values or (start is not None and start not in values):
+    checked = tuple(_checked_control(control) for control in controls)
+    if sum(control.kind == "photo" for control in checked) > 1:
+        raise ValueError(f"expected one control for a photo at most, got several of {names}")
+    values = {control.name: control.values for control in checked if control.kind != "slider"}
+    for name, needs in ((control.name, control.needs) for control in checked if control.needs):
+        known = isinstance(needs, Sequence) and len(needs) == 2 and needs[0] != name
+        if not known or needs[1] not in values.get(needs[0], ()):
             raise ValueError(
-                f"expected values for {name}, the start among them; got {values} and {start!r}"
+                f"expected {name} to need (name, value) of another control, a list; got "
+                f"{shown(needs)}"
             )
+    combinations = math.prod(len(control.values) for control in checked)
+    if combinations > _MOST_COMBINATIONS:
+        raise ValueError(
+            f"expected controls with at most {_MOST_COMBINATIONS:,} combinations of values, got "
+            f"{combinations:,}"
+        )
+    return checked
+
+
+def _checked_control(control: Control) -> Control:
+    name, label, values, kind, start, log, _, free = control
+    if not isinstance(label, str) or not isinstance(free, str):
+        raise ValueError(f"expected labels for {name}, got {shown(label)} and {shown(free)}")
+    if kind not in ("slider", "list", "photo"):
+        raise ValueError(f'expected a kind of "slider", "list" or "photo", got {kind!r}')
+    if free and kind != "list":
+        raise ValueError(f"expected a free field with a list, got one with the {kind} {name}")
+    what = f"values for {name}"
+    values = getattr(values, "tolist", lambda: values)()
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ValueError(f"expected {what}, got {shown(values)}")
+    if kind == "slider":
+        values = tuple(_plain_number(value, name, log=log) for value in values)
+        if start is not None:
+            start = _plain_number(start, name, log=log)
+    elif not all(isinstance(value, str) for value in values):
+        raise ValueError(f"expected {what} that are texts, got {shown(values)}")
+    if len(set(values)) < len(values) or (start is not None and start not in values):
+        raise ValueError(
+            f"expected {what}, each once and the start among them; got {shown(values)} and "
+            f"{shown(start)}"
+        )
+    return control._replace(values=tuple(values), start=start)
+
+
+def _plain_number(value: object, name: str, *, log: bool) -> float:
+    """Return a number of Python's own, a whole one as int, as pages show it."""
+    with suppress(ValueError):
+        checked = number(value, "a number", -math.inf)
+        if checked > 0 or not log:
+            return checked if isinstance(value, float) or checked % 1 else int(checked)
+    span = " above 0, for its logarithm" if log else ""
+    raise ValueError(f"expected values for {name} that are numbers{span}, got {shown(value)}")
 
 
 def _number_between(value: object, control: Control) -> float:
     low, high = min(control.values), max(control.values)
     # a value of the grid may come back with the last bit changed
-    if not isinstance(value, int | float) or not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
-        raise ValueError(f"expected {control.label} from {low:g} to {high:g}, got {value!r}")
-    return next((known for known in control.values if math.isclose(known, value)), float(value))
+    slack = 1e-9 * max(abs(low), abs(high))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        near = (known for known in control.values if math.isclose(known, value))
+        if low - slack <= value <= high + slack:
+            return next(near, float(value))
+    raise ValueError(f"expected {control.label} from {low:g} to {high:g}, got {shown(value)}")
 
 
 # the same photo comes with each question, and explorers keep what they found of the same tensor
 @lru_cache(maxsize=1)
-def _decoded(photo: str) -> Tensor:
+def _read(photo: str) -> Tensor:
+    kind, comma, encoded = photo.partition(",")
+    if not comma or not kind.startswith("data:"):
+        raise ValueError(f"expected a photo as a data URL, got {shown(photo)}")
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise ValueError(f"expected a photo as a data URL in base64, got {error}") from None
+    return images.load_photo(content)
+
+
+def _decoded(photo: object) -> Tensor:
     """Return the reader's photo, which comes as a data URL."""
-    _, _, encoded = photo.partition(",")
-    if len(encoded) > _MAX_UPLOAD:
+    if not isinstance(photo, str):
+        raise ValueError(f"expected a photo as a data URL, got {shown(photo)}")
+    if len(photo) > _MAX_UPLOAD:
         raise ValueError(
-            f"expected a photo of at most {_MAX_UPLOAD:,} characters, got {len(encoded):,}"
+            f"expected a photo of at most {_MAX_UPLOAD:,} characters, got {len(photo):,}"
         )
-    return images.load_photo(base64.b64decode(encoded))
+    return _read(photo)
