@@ -6,6 +6,8 @@ import subprocess
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from deepinside.images import (
     MAX_PIXELS,
     View,
     check_photo,
+    checked_box,
     crop,
     fit_photo,
     lay_back,
@@ -31,6 +34,7 @@ from deepinside.images import (
     photo_orientation,
     resize_photo,
     squash_photo,
+    squashed,
 )
 
 
@@ -1192,12 +1196,235 @@ def test_what_is_no_tensor_of_floats_is_refused(photo, message):
 
 
 def test_a_side_of_no_pixels_is_refused():
-    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
+    with pytest.raises(ValueError, match="a shorter side of at least 1, got 0"):
         resize_photo(torch.zeros(3, 5, 5), 0)
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16])
-def test_only_what_is_laid_back_rightly_is_laid_back(dtype):
-    view = View((5, 5), (5, 5), 0, 0, (5, 5))
-    with pytest.raises(ValueError, match=f"float32 or float64, got {dtype}"):
-        lay_back(torch.ones(5, 5, dtype=dtype), view)
+# What comes from anywhere
+
+HALF = (torch.float16, torch.bfloat16)
+NOTHING = (None, 3, "cat", [[0.0]], np.zeros((3, 9, 9)), torch.zeros(3, 9, 9, device="meta"))
+
+
+def ramp(*size):
+    """A photo whose values no two pixels in a row share."""
+    return torch.linspace(0, 1, size[0] * size[1]).reshape(size).expand(3, *size)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda photo: resize_photo(photo, 20),
+        lambda photo: squash_photo(photo, (20, 30)),
+        lambda photo: fit_photo(photo, network_input((20, 24), 30))[0],
+        lambda photo: squashed(network_input((20, 24), 30), [photo], (20, 24)),
+        lambda photo: lay_back(photo, View((401, 640), (60, 90), 2, 3, (50, 80))),
+    ],
+    ids=["resize", "squash", "fit", "squashed", "lay back"],
+)
+def test_half_precision_is_resized_and_laid_in_float32(call, dtype):
+    given = ramp(50, 80).to(dtype)
+    result = call(given)
+    assert result.dtype == torch.float32
+    assert result.equal(call(given.float()))
+    assert 0 <= result.min() <= result.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5), (5, 0), (5,), (), (5, 6)])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_only_maps_of_the_view_are_laid_back(shape, batch):
+    view = View((9, 9), (9, 9), 2, 2, (5, 5))
+    with pytest.raises(ValueError, match=r"expected values of shape \(\.\.\., 5, 5\), got"):
+        lay_back(torch.ones((*batch, *shape)), view)
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        (torch.ones(5, 5, dtype=torch.bool), "tensor of floats, got .* torch.bool"),
+        (torch.ones(5, 5, dtype=torch.uint8), "tensor of floats, got .* torch.uint8"),
+        (torch.ones(5, 5, dtype=torch.complex64), "tensor of floats, got .* torch.complex64"),
+        (torch.full((5, 5), torch.nan), "finite values, got 25 that are NaN or infinite"),
+        (torch.full((5, 5), -torch.inf), "finite values, got 25 that are NaN or infinite"),
+        *((nothing, "expected values as a tensor of floats, got") for nothing in NOTHING),
+    ],
+)
+def test_what_is_no_map_is_not_laid_back(values, got):
+    with pytest.raises(ValueError, match=got):
+        lay_back(values, View((9, 9), (9, 9), 2, 2, (5, 5)))
+
+
+@pytest.mark.parametrize("size", [1e-37, 1e30, 3e38])
+def test_maps_of_any_magnitude_are_laid_back(size):
+    view = View((9, 9), (9, 9), 2, 2, (5, 5))
+    assert lay_back(torch.full((5, 5), size), view)[2:7, 2:7].equal(torch.full((5, 5), size))
+
+
+@pytest.mark.parametrize(
+    ("place", "got"),
+    [
+        (((9, 9), (9, 9), 0, 0, (0, 5)), r"a size \(height, width\) of a part, got \(0, 5\)"),
+        (((9, 0), (9, 9), 0, 0, (5, 5)), r"of a photo, got \(9, 0\)"),
+        (((9, 9), (9,), 0, 0, (5, 5)), r"of a resized photo, got \(9,\)"),
+        (((9, 9), (9, 9), 5, 0, (5, 5)), "within the resized photo of 9 x 9, got 5 x 5 at 5, 0"),
+        (((9, 9), (9, 9), 0, -1, (5, 5)), "within the resized photo of 9 x 9, got 5 x 5 at 0, -1"),
+        (((9, 9), (9, 9), 0, 0, (10, 5)), "within the resized photo of 9 x 9, got 10 x 5 at 0, 0"),
+        (((9, 9), (9, 9), 0.5, 0, (5, 5)), "within the resized photo"),
+        (((9, 9), None, 0, 0, (5, 5)), "of a resized photo, got None"),
+    ],
+)
+def test_a_view_lies_within_the_resized_photo(place, got):
+    with pytest.raises(ValueError, match=got):
+        View(*place)
+
+
+def test_an_input_larger_than_the_resized_photo_is_refused():
+    with pytest.raises(ValueError, match="resized photo of 30 x 45, got 20 x 46 at 5, 0"):
+        fit_photo(torch.zeros(3, 40, 60), network_input((20, 46), 30))
+    assert fit_photo(torch.zeros(3, 40, 60), network_input((20, 45), 30))[0].shape == (3, 20, 45)
+
+
+def test_a_crop_is_cut_from_a_photo_of_the_views_size():
+    with pytest.raises(ValueError, match=r"resized photo of \(7, 9\), got \(1, 9, 9\)"):
+        crop(torch.zeros(1, 9, 9), View((7, 9), (7, 9), 2, 5, (3, 4)))
+
+
+@pytest.mark.parametrize("number", [np.int64(30), np.uint8(30), torch.tensor(30)])
+def test_sides_may_be_numbers_of_numpy(number):
+    photo = ramp(40, 60)
+    assert resize_photo(photo, number).equal(resize_photo(photo, 30))
+    assert squash_photo(photo, (number, number)).equal(squash_photo(photo, (30, 30)))
+    view = View((40, 60), (40, 60), number, number, (number - 20, number))
+    assert lay_back(torch.ones(10, 30), view).sum() == 300
+
+
+@pytest.mark.parametrize(
+    ("call", "got"),
+    [
+        (lambda photo: resize_photo(photo, 10**9), "less elongated photo or a shorter side"),
+        (lambda photo: resize_photo(photo, -3), "a shorter side of at least 1, got -3"),
+        (lambda photo: resize_photo(photo, True), "a shorter side of at least 1, got True"),
+        (lambda photo: resize_photo(photo, 2.5), "a shorter side of at least 1, got 2.5"),
+        (lambda photo: resize_photo(photo, None), "a shorter side of at least 1, got None"),
+        (lambda photo: resize_photo(photo, 9, interpolation="nearest"), "bilinear or bicubic"),
+        (lambda photo: squash_photo(photo, (9, 9), interpolation=None), "bilinear or bicubic"),
+        (lambda photo: squash_photo(photo, (10**5, 10**5)), "at most 50,000,000 pixels, got 1000"),
+        (
+            lambda photo: squash_photo(photo, (0, 9)),
+            r"\(height, width\) to resize to, got \(0, 9\)",
+        ),
+        (lambda photo: squash_photo(photo, 9), "to resize to, got 9"),
+        (lambda photo: squash_photo(photo, (9, 9, 9)), "to resize to, got"),
+        (lambda photo: squash_photo(photo, None), "to resize to, got None"),
+        (lambda photo: squashed(network_input((9, 9), 9), [], (9, 9)), "at least one photo"),
+        (lambda photo: squashed(network_input((9, 9), 9), None, (9, 9)), "at least one photo"),
+        (lambda photo: squashed(None, [photo], (9, 9)), "a network of .*got NoneType without"),
+        (lambda photo: fit_photo(photo, torch.nn.ReLU()), "a network of .*got ReLU without"),
+        (lambda photo: lay_back(photo, None), "the view that fit_photo returns, got None"),
+        (
+            lambda photo: lay_back(photo, View((10**4, 10**4), (9, 9), 0, 0, (9, 9))),
+            "a photo of at most 50,000,000 pixels",
+        ),
+    ],
+)
+def test_sizes_and_networks_are_checked_before_any_work(call, got):
+    with pytest.raises(ValueError, match=f"expected .*{got}"):
+        call(ramp(9, 9))
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda photo: resize_photo(photo, 9),
+        lambda photo: squash_photo(photo, (9, 9)),
+        lambda photo: fit_photo(photo, network_input((9, 9), 9)),
+        lambda photo: squashed(network_input((9, 9), 9), [photo], (9, 9)),
+        check_photo,
+    ],
+)
+def test_what_holds_no_photo_is_refused(nothing, call):
+    with pytest.raises(ValueError, match="expected a photo"):
+        call(nothing)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        None,
+        5,
+        "abcd",
+        (1, 2, 3),
+        (1, 2, 3, 4, 5),
+        (0, 0, torch.nan, 1),
+        (0, 0, torch.inf, 1),
+        (0, 0, 1e300, 1),
+        (0, 0, True, 1),
+        (2, 0, 2, 1),
+        (0, 3, 2, 1),
+        torch.zeros(4, device="meta"),
+    ],
+)
+def test_what_is_no_box_is_refused(box):
+    with pytest.raises(ValueError, match="expected a box"):
+        checked_box(box)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array, torch.tensor])
+def test_a_box_may_be_any_sequence_of_numbers(kind):
+    assert checked_box(kind([1, 2, 3, 4])) == (1.0, 2.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["cat"], {}])
+def test_a_name_is_a_text(name):
+    for call in (photo_credit, photo_boxes):
+        with pytest.raises(ValueError, match="expected one of astronaut"):
+            call(name)
+
+
+def test_threads_that_load_photos_leave_the_filters_of_warnings():
+    # two of Pillow's warnings: of a large picture, and of EXIF that is cut short
+    large = png_of_size(10_000, 10_000)
+    cut = encoded(colors(), "TIFF")[:-40]
+    before, kept = warnings.filters, list(warnings.filters)
+
+    def load(number):
+        for _ in range(10):
+            for content in (encoded(colors(), "PNG"), large, cut):
+                with suppress(ValueError):
+                    load_photo(content)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(load, range(8)))
+    assert warnings.filters is before
+    assert warnings.filters == kept
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        torch.inference_mode,
+        lambda: default_of(torch.set_default_dtype, torch.float64, torch.float32),
+        lambda: default_of(torch.set_default_device, "meta", None),
+    ],
+    ids=["inference mode", "float64", "meta"],
+)
+@pytest.mark.parametrize("source", ["cat", encoded(colors(), "PNG"), colors()])
+def test_photos_are_the_same_whatever_the_process_is_set_to(source, process):
+    expected = load_photo(source)
+    with process():
+        photo = load_photo(source)
+    assert photo.equal(expected)
+    assert (photo.dtype, photo.device.type) == (torch.float32, "cpu")
+    # its gradient may be asked for
+    (photo.clone() * photo.requires_grad_()).sum().backward()
+
+
+@contextmanager
+def default_of(setter, value, usual):
+    setter(value)
+    try:
+        yield
+    finally:
+        setter(usual)

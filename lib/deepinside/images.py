@@ -8,6 +8,7 @@ drawn over the original photo.
 import csv
 import difflib
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -21,10 +22,13 @@ from skimage import data
 from torch import Tensor
 from torch.nn import functional as F
 
+from deepinside.arguments import number, shown, whole_number
 from deepinside.pictures import array_photo, picture_orientation, picture_photo
 
 MAX_PIXELS = 50_000_000
 _FLOATS = (torch.float32, torch.float64)
+# those that PyTorch resizes by without aliasing
+_INTERPOLATIONS = ("bilinear", "bicubic")
 # half-open (x0, y0, x1, y1), in pixels
 Box = tuple[float, float, float, float]
 
@@ -61,7 +65,8 @@ class NetworkInput(Protocol):
 class View:
     """Where a crop lies in a photo: the part of `size` at `top` and `left` of the resized photo.
 
-    Sizes are (height, width); all values are in pixels.
+    Sizes are (height, width); all values are in pixels. A ValueError says if the part does not
+    lie within the resized photo.
     """
 
     photo_size: tuple[int, int]
@@ -69,6 +74,18 @@ class View:
     top: int
     left: int
     size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _checked_size(self.photo_size, "of a photo")
+        height, width = _checked_size(self.resized_size, "of a resized photo")
+        h, w = _checked_size(self.size, "of a part")
+        try:
+            whole_number(self.top, "top", 0, height - h)
+            whole_number(self.left, "left", 0, width - w)
+        except ValueError as error:
+            expected = f"expected a part within the resized photo of {height} x {width}"
+            got = f"{h} x {w} at {shown(self.top)}, {shown(self.left)}"
+            raise ValueError(f"{expected}, got {got}") from error
 
     @property
     def box(self) -> Box:
@@ -86,8 +103,8 @@ def photo_names() -> list[str]:
 
 def photo_credit(name: str) -> Credit:
     """Return title, author and terms of a photo that `load_photo` knows by name."""
-    if name not in _PHOTOS:
-        raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {name!r}")
+    if not isinstance(name, str) or name not in _PHOTOS:
+        raise ValueError(f"expected one of {', '.join(_PHOTOS)}; got {shown(name)}")
     return Credit(*_PHOTOS[name][1:])
 
 
@@ -159,9 +176,26 @@ def check_photo(photo: Tensor) -> None:
         raise ValueError(f"expected a photo of shape (3, H, W), got {tuple(photo.shape)}")
     if photo.dtype not in _FLOATS:
         raise ValueError(f"expected a photo of float32 or float64, got {photo.dtype}")
+    if photo.is_meta:
+        raise ValueError("expected a photo with values, got one on the meta device")
     low, high = photo.min().item(), photo.max().item()
     if not (low >= 0 and high <= 1):
         raise ValueError(f"expected a photo in [0, 1], got values from {low:.4g} to {high:.4g}")
+
+
+def checked_box(box: Box) -> Box:
+    """Return a half-open box as four floats; a ValueError says if it is none.
+
+    It may be any sequence of finite numbers, also a tensor's, with x0 < x1 and y0 < y1.
+    """
+    try:
+        x0, y0, x1, y1 = (number(edge, "an edge of a box", -1e9, 1e9) for edge in box)
+    except (TypeError, ValueError) as error:
+        got = box.tolist() if isinstance(box, Tensor) and not box.is_meta else box
+        raise ValueError(f"expected a box of four numbers, got {shown(got)}") from error
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"expected a box with x0 < x1 and y0 < y1, got {x0, y0, x1, y1}")
+    return (x0, y0, x1, y1)
 
 
 def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bilinear") -> Tensor:
@@ -170,18 +204,18 @@ def resize_photo(photo: Tensor, shorter_side: int, *, interpolation: str = "bili
     Raises
     ------
     ValueError
-        If `photo` is not (3, H, W) in [0, 1], or the result exceeds `MAX_PIXELS`.
+        As `squash_photo`, or if the shorter side is no whole number of pixels.
     """
+    photo = _at_least_float32(photo)
     check_photo(photo)
-    if shorter_side < 1:
-        raise ValueError(f"expected a shorter side of at least 1 pixel, got {shorter_side}")
+    shorter_side = whole_number(shorter_side, "a shorter side", 1)
     height, width = photo.shape[1:]
     # the longer side is rounded down, as torchvision does
     shorter = min(height, width)
     size = (height * shorter_side // shorter, width * shorter_side // shorter)
     if size[0] * size[1] > MAX_PIXELS:
-        becomes = f"{width} x {height} pixels become {size[1]} x {size[0]}"
-        raise ValueError(f"expected a less elongated photo: {becomes}, over {MAX_PIXELS:,}")
+        becomes = f"{width} x {height} pixels become {size[1]} x {size[0]}, over {MAX_PIXELS:,}"
+        raise ValueError(f"expected a less elongated photo or a shorter side: got {becomes}")
     return squash_photo(photo, size, interpolation=interpolation)
 
 
@@ -191,7 +225,13 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
     The shorter side is resized to `network.resized_side`, and the middle is cropped to
     `network.input_size`. The input is (C, h, w) in [0, 1], gray if the network's images are;
     ``image[None]`` is a batch of one. `lay_back` takes the view.
+
+    Raises
+    ------
+    ValueError
+        As `resize_photo`, or if the resized photo is smaller than the network's input.
     """
+    _check_network_input(network)
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     resized = in_channels_of(network, resized)
     (height, width), (h, w) = resized.shape[1:], network.input_size
@@ -203,12 +243,23 @@ def fit_photo(photo: Tensor, network: NetworkInput) -> tuple[Tensor, View]:
 def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "bicubic") -> Tensor:
     """Return the whole photo resized to (height, width), antialiased, whatever its aspect ratio.
 
+    A photo of half precision is resized in, and returned as, float32.
+
     Raises
     ------
     ValueError
-        If `photo` is not (3, H, W) in [0, 1].
+        If `photo` is not (3, H, W) in [0, 1], the result exceeds `MAX_PIXELS`, or the
+        interpolation is neither "bilinear" nor "bicubic".
     """
+    photo = _at_least_float32(photo)
     check_photo(photo)
+    size = height, width = _checked_size(size, "to resize to")
+    if height * width > MAX_PIXELS:
+        got = f"{height} x {width} = {height * width:,}"
+        raise ValueError(f"expected a size of at most {MAX_PIXELS:,} pixels, got {got}")
+    if interpolation not in _INTERPOLATIONS:
+        names = " or ".join(_INTERPOLATIONS)
+        raise ValueError(f"expected an interpolation {names}, got {shown(interpolation)}")
     resized = F.interpolate(
         photo[None], size=size, mode=interpolation, antialias=True, align_corners=False
     )[0]
@@ -217,6 +268,9 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
 
 def squashed(network: NetworkInput, photos: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Return whole photos, resized to one size, as a network's batch (N, C, height, width)."""
+    _check_network_input(network)
+    if not isinstance(photos, Sequence | Tensor) or not len(photos):
+        raise ValueError(f"expected at least one photo in a sequence, got {shown(photos)}")
     interpolation = network.interpolation
     images = [squash_photo(photo, size, interpolation=interpolation) for photo in photos]
     return in_channels_of(network, torch.stack(images))
@@ -230,6 +284,9 @@ def in_channels_of(network: NetworkInput, photos: Tensor) -> Tensor:
 
 def crop(resized: Tensor, view: View) -> Tensor:
     """Return the part of a resized photo (..., H, W) that a view describes."""
+    if resized.shape[-2:] != tuple(view.resized_size):
+        got = f"{tuple(resized.shape)}"
+        raise ValueError(f"expected a resized photo of {view.resized_size}, got {got}")
     (h, w), top, left = view.size, view.top, view.left
     return resized[..., top : top + h, left : left + w]
 
@@ -239,18 +296,28 @@ def lay_back(values: Tensor, view: View) -> Tensor:
 
     The values are (..., h, w), of the view's `size`. Between the crop's pixels they are
     interpolated bilinearly; where the crop shows nothing of the photo they are 0. They are not
-    rescaled by the area of a pixel.
+    rescaled by the area of a pixel. Half precision cannot tell a photo's pixels apart: such
+    values are laid, and returned, as float32.
 
     Raises
     ------
     ValueError
-        If the values are not of the view's size, or not float32 or float64.
+        If the values are not finite floats of the view's size, or the photo exceeds
+        `MAX_PIXELS`.
     """
-    if values.dtype not in _FLOATS:
-        raise ValueError(f"expected values of float32 or float64, got {values.dtype}")
+    if not isinstance(view, View):
+        raise ValueError(f"expected the view that fit_photo returns, got {shown(view)}")
+    if not isinstance(values, Tensor) or values.is_meta or not values.is_floating_point():
+        raise ValueError(f"expected values as a tensor of floats, got {shown(values)}")
     (h, w), got = view.size, tuple(values.shape)
-    if got[-2:] != (h, w):
+    if got[-2:] != (h, w) or not values.numel():
         raise ValueError(f"expected values of shape (..., {h}, {w}), got {got}")
+    values = _at_least_float32(values)
+    if not values.isfinite().all():
+        bad = int((~values.isfinite()).sum())
+        raise ValueError(f"expected finite values, got {bad} that are NaN or infinite")
+    if math.prod(view.photo_size) > MAX_PIXELS:
+        raise ValueError(f"expected a photo of at most {MAX_PIXELS:,} pixels, got {view}")
     # each photo pixel's center in the crop, whose sides are at -1 and 1
     axes = []
     for axis, offset in ((0, view.top), (1, view.left)):
@@ -262,6 +329,28 @@ def lay_back(values: Tensor, view: View) -> Tensor:
     laid = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
     inside = (x.abs() <= 1) & (y.abs() <= 1)
     return torch.where(inside, laid, 0.0).reshape(*values.shape[:-2], *view.photo_size)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Return values of half precision as float32, and anything else as it is."""
+    is_lower = isinstance(values, Tensor) and values.is_floating_point()
+    return values.float() if is_lower and values.dtype not in _FLOATS else values
+
+
+def _checked_size(size: tuple[int, int], what: str) -> tuple[int, int]:
+    """Return (height, width) as two integers; a ValueError says if it is none."""
+    try:
+        height, width = (whole_number(side, "a side", 1) for side in size)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected a size (height, width) {what}, got {shown(size)}") from error
+    return height, width
+
+
+def _check_network_input(network: NetworkInput) -> None:
+    missing = [name for name in NetworkInput.__annotations__ if not hasattr(network, name)]
+    if missing:
+        got = f"{type(network).__name__} without {missing[0]}"
+        raise ValueError(f"expected a network of deepinside.networks, got {got}")
 
 
 def _found(source: object) -> tuple[np.ndarray | Image.Image | Path | io.BytesIO, str]:

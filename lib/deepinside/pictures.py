@@ -11,8 +11,9 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM", "JPEG2000
 _STRIP = 2**20
 # the tags of width and height of a TIFF's tiles
 _TILE_SIDES = (322, 323)
+# action, message, category, module and line, as `warnings.filters` has them
+_NO_WARNING_OF_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
 # by the bytes of an unsigned value: the float32 nearest to each value over white
 _UNIT = {size: (np.arange(256**size) / (256**size - 1)).astype(np.float32) for size in (1, 2)}
 
@@ -161,9 +164,7 @@ def _formats() -> list[str]:
 def _one_error(what: str, max_pixels: int) -> Iterator[None]:
     """Turn whatever is raised by a picture into one ValueError, but not the disk's errors."""
     try:
-        with warnings.catch_warnings():
-            # of large or damaged pictures, of which the errors tell
-            warnings.simplefilter("ignore")
+        with _pillow_is_quiet():
             yield
     except UnidentifiedImageError as error:
         got = f"{what}, which is in none of these or damaged"
@@ -178,6 +179,22 @@ def _one_error(what: str, max_pixels: int) -> Iterator[None]:
         cause = " ".join(str(error).split()) or type(error).__name__
         got = f"{what} ends early or is damaged: {cause}"
         raise ValueError(f"expected a whole picture, but {got}") from error
+
+
+@contextmanager
+def _pillow_is_quiet() -> Iterator[None]:
+    """Leave out warnings of large or damaged pictures, of which the errors tell.
+
+    `warnings.catch_warnings` would put back the filters that it met, which another thread may
+    have put there for a while: this adds one filter, and removes it from where it was added.
+    """
+    filters = cast("list[tuple]", warnings.filters)
+    filters.insert(0, _NO_WARNING_OF_PILLOW)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # removed by someone who cleared the filters
+            filters.remove(_NO_WARNING_OF_PILLOW)
 
 
 def _check_size(width: int, height: int, what: str, max_pixels: int) -> None:
@@ -285,7 +302,10 @@ def _photo(
 ) -> Tensor:
     """Return the photo of a stored picture, of which `rows` gives those from one to another."""
     turned = orientation > 4
-    photo = torch.empty(3, width, height) if turned else torch.empty(3, height, width)
+    shape = (3, width, height) if turned else (3, height, width)
+    # whatever the defaults of the process are; one of inference mode would know no gradient
+    with torch.inference_mode(False):
+        photo = torch.empty(shape, dtype=torch.float32, device="cpu")
     # the photo's memory, its pixels in the order in which they are stored
     stored = photo.numpy().swapaxes(1, 2) if turned else photo.numpy()
     if orientation in (3, 4, 6, 7):
