@@ -2,7 +2,7 @@
 
 Maps that are compared share one norm and one colorbar with its unit. Maps that are never
 negative are drawn from black (zero) in magma, signed maps in a red-blue scale whose
-white is zero.
+white is zero. Texts are shown as they are: a dollar sign begins no formula.
 """
 
 import io
@@ -10,7 +10,10 @@ import itertools
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from numbers import Real
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,8 +25,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
+from deepinside.arguments import checked_map, number, shown, whole_number
 from deepinside.class_score import ClassScore
-from deepinside.images import Box
+from deepinside.images import MAX_PIXELS, Box, checked_box
 
 WIDTH = 7.2
 _DPI = 120
@@ -34,10 +38,18 @@ COLORS = {
     name: [to_hex(plt.colormaps[name](x)) for x in np.linspace(0, 1, 9)]
     for name in ("magma", "RdBu_r")
 }
+# whatever the settings of the process are
+_UPRIGHT: Mapping[str, Any] = {"origin": "upper", "aspect": "equal"}
 # pixels between two rows of panels that are stacked for a phone
 _GAP = 12
-# inches that a colorbar with its label takes
-_COLORBAR = 0.55
+# inches that a colorbar with its label takes, and a title's first line and each further one
+_COLORBAR, _TITLE, _LINE = 0.55, 0.27, 0.16
+# inches that a panel and its margins take at least, and the most panels of a figure
+_PANEL, _PANELS = 0.1, 256
+# the most pictures beside each other that have room for a title
+_IN_A_ROW = 12
+# larger numbers, and smaller ones than their inverse, leave no room for an axis in float64
+_LARGEST = 1e100
 
 
 class Panels(Figure):
@@ -54,11 +66,16 @@ class Panels(Figure):
 
 def jpeg(figure: Figure) -> bytes:
     """Return a figure as the content of a JPEG file, whose comment says where the columns are."""
+    if not isinstance(figure, Figure):
+        raise ValueError(f"expected a figure, got {shown(figure)}")
+    _check_size(figure.get_figwidth(), figure.get_figheight(), figure.dpi)
     file, engine = io.BytesIO(), figure.get_layout_engine()
     comment = json.dumps(_layout(figure))
     figure.set_layout_engine("none")  # laid out again, its panels would move
-    figure.savefig(file, format="jpeg", pil_kwargs=_JPEG | {"comment": comment})
-    figure.set_layout_engine(engine)
+    try:
+        figure.savefig(file, format="jpeg", pil_kwargs=_JPEG | {"comment": comment})
+    finally:
+        figure.set_layout_engine(engine)
     return file.getvalue()
 
 
@@ -69,11 +86,12 @@ def two_columns(picture: Image.Image) -> Image.Image | None:
     comes last. The result is None if there are at most two columns, or if the picture was not
     made by `jpeg`.
     """
-    layout = json.loads(picture.info.get("comment") or "null")
-    if not layout or len(layout["cuts"]) <= 3:
+    if not isinstance(picture, Image.Image):
+        raise ValueError(f"expected a PIL image, got {shown(picture)}")
+    layout = _noted_layout(picture)
+    if layout is None or len(layout[0]) <= 3:
         return None
-    width, height = picture.size
-    cuts, foot = [round(x * width) for x in layout["cuts"]], round(layout["foot"] * height)
+    (width, height), (cuts, foot) = picture.size, layout
     pairs = [cuts[i : i + 3] for i in range(0, len(cuts) - 1, 2)]
     rows = [_without_edge(picture.crop((ends[0], 0, ends[-1], foot))) for ends in pairs]
     narrow = max(ends[-1] - ends[0] for ends in pairs)
@@ -94,8 +112,8 @@ def colored(values: Tensor, *, signed: bool = False, percentile: float = 100.0) 
     The scale ends at the percentile of the map's own magnitudes. Colors, signs and errors
     as for `map_panels`.
     """
-    norm = _shared_norm([values], signed, percentile, False)
-    pixels = plt.colormaps["RdBu_r" if signed else "magma"](norm(values.detach().cpu().numpy()))
+    (drawn,), norm, _ = _scaled([values], "", signed, percentile, False)
+    pixels = plt.colormaps["RdBu_r" if signed else "magma"](norm(drawn))
     return torch.from_numpy(pixels[..., :3]).float().permute(2, 0, 1)
 
 
@@ -123,38 +141,47 @@ def pictures_and_curve(
     note : str
         The text below.
     """
+    images, titles = _images(images), _texts(titles, "titles")
+    if len(titles) != len(images):
+        raise ValueError(f"expected {len(images)} titles, one for each image, got {len(titles)}")
+    boxes = [[checked_box(box) for box in _items(each, "boxes")] for each in _items(boxes, "boxes")]
+    bars = _items(bars, "bars")
+    if not all(isinstance(each, Mapping) for each in bars):
+        raise ValueError(f"expected bars of each image as a dict, got {shown(bars)}")
+    filled = [[(_text(label, "a label"), checked_box(b)) for label, b in e.items()] for e in bars]
+    if max(len(boxes), len(filled)) > len(images):
+        raise ValueError(f"expected boxes and bars of {len(images)} images, got more")
+    if not 1 <= len(images) + (curve is not None) <= _IN_A_ROW:
+        raise ValueError(f"expected 1 to {_IN_A_ROW} images and curves, got {len(images)} images")
+    if curve is not None:
+        if not isinstance(curve, Sequence) or len(curve) != 3:
+            raise ValueError(f"expected a curve of title, last step and values, got {shown(curve)}")
+        title, x = _text(curve[0], "a title"), (0, number(curve[1], "the last step", 0))
+        values = _numbers(curve[2], "values of a curve")
+    # as many characters of this size as the figure is wide
     count = len(images) + (curve is not None)
     width = WIDTH / max(count, 3)
-    figure, axes = plt.subplots(
-        1,
-        count,
-        figsize=(count * width, width + 0.6),
-        dpi=_DPI,
-        squeeze=False,
-        layout="constrained",
-        FigureClass=Panels,
-    )
-    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        axis.set_axis_off()
-        axis.set_title(titles[i], fontsize=9)
-        _draw_image(axis, image)
-        for k, box in enumerate(boxes[i] if i < len(boxes) else ()):
-            _outline(axis, box, "--" if k else "-")
-        for label, (x0, y0, x1, y1) in (bars[i] if i < len(bars) else {}).items():
-            axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, color="tab:gray"))
-            axis.text(2, y0 - 4, label, fontsize=8)
-    if curve:
-        title, steps, values = curve
-        axis = axes.flat[-1]
-        axis.plot(np.linspace(0, steps, len(values)), values, color="black")
-        axis.set_title(title, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    # as many characters of this size as the figure is wide
+    note = _text(note, "a note")
     lines = [textwrap.fill(line, round(14 * count * width)) for line in note.splitlines()]
-    figure.supxlabel("\n".join(lines), fontsize=9)
-    plt.close(figure)
+    size = (count * width, width + 0.6)
+    with _figure(1, count, size, layout="constrained", FigureClass=Panels) as (figure, axes):
+        for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+            axis.set_axis_off()
+            axis.set_title(titles[i], fontsize=9, parse_math=False)
+            _draw_image(axis, image)
+            for k, box in enumerate(boxes[i] if i < len(boxes) else ()):
+                _outline(axis, box, "--" if k else "-")
+            for label, (x0, y0, x1, y1) in filled[i] if i < len(filled) else ():
+                axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, color="tab:gray"))
+                axis.text(2, y0 - 4, label, fontsize=8, parse_math=False)
+        if curve is not None:
+            axis = axes.flat[-1]
+            axis.plot(np.linspace(*x, len(values)), values, color="black")
+            axis.set_title(title, fontsize=9, parse_math=False)
+            axis.set_xlabel("step", fontsize=8)
+            axis.tick_params(labelsize=8)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.supxlabel("\n".join(lines), fontsize=9, parse_math=False)
     return figure
 
 
@@ -177,13 +204,27 @@ def image_panels(
         How many panels in a row (default: all).
     boxes : sequence of box or None
         A half-open box (x0, y0, x1, y1) to outline in each image, or none.
+
+    Raises
+    ------
+    ValueError
+        If an image, title or box is none, a box lies outside of its image, or the figure would
+        have more than 256 panels, or more pixels than `deepinside.images.MAX_PIXELS`.
     """
-    figure, axes = _grid(images, titles, columns)
-    for axis, image in zip(axes, images, strict=True):
-        _draw_image(axis, image)
-    for axis, box in zip(axes, boxes, strict=False):
-        if box is not None:
-            _outline(axis, box)
+    images = _images(images)
+    boxes = [None if box is None else checked_box(box) for box in _items(boxes, "boxes")]
+    if boxes and len(boxes) != len(images):
+        raise ValueError(f"expected {len(images)} boxes, one for each image, got {len(boxes)}")
+    for image, box in zip(images, boxes, strict=False):
+        height, width = image.shape[1:]
+        if box and not (box[0] < width and box[1] < height and min(box[2:]) > 0):
+            raise ValueError(f"expected a box in the image of {height} x {width}, got {box}")
+    with _grid(images, titles, columns) as (figure, axes):
+        for axis, image in zip(axes, images, strict=True):
+            _draw_image(axis, image)
+        for axis, box in zip(axes, boxes, strict=False):
+            if box is not None:
+                _outline(axis, box)
     return figure
 
 
@@ -202,7 +243,7 @@ def map_panels(
     Parameters
     ----------
     maps : sequence of Tensor
-        Each (H, W), at least 0 unless `signed`.
+        Each (H, W), finite, at least 0 unless `signed`.
     titles : sequence of str
         One per map, or none.
     unit : str
@@ -211,7 +252,8 @@ def map_panels(
         Center the scale on zero, in red and blue.
     percentile : float
         The percentile of all magnitudes at which the scale ends; below 100 the colorbar
-        says so.
+        says so. Where it is 0, as fewer pixels than that differ from 0, the scale ends at the
+        largest magnitude.
     relative : bool
         Divide each map by its own percentile, so that maps of different magnitude can be
         compared; the colorbar says so.
@@ -221,14 +263,13 @@ def map_panels(
     Raises
     ------
     ValueError
-        If a map has negative values and `signed` is not set.
+        If a map has negative values and `signed` is not set, or as for `image_panels`.
     """
-    maps, label = _scaled(maps, unit, percentile, relative)
-    norm = _shared_norm(maps, signed, percentile, relative)
-    figure, axes = _grid(maps, titles, columns, space_below=_COLORBAR)
-    for axis, values in zip(axes, maps, strict=True):
-        drawn = _draw_map(axis, values, norm, signed)
-    _colorbar(figure, axes, drawn, label)
+    scaled, norm, label = _scaled(maps, unit, signed, percentile, relative)
+    with _grid(scaled, titles, columns, space_below=_COLORBAR) as (figure, axes):
+        for axis, values in zip(axes, scaled, strict=True):
+            drawn = _draw_map(axis, values, norm, signed)
+        _colorbar(figure, axes, drawn, label)
     return figure
 
 
@@ -245,38 +286,43 @@ def photo_map_panels(
 
     Parameters as for `image_panels` and `map_panels`; photo i and map i are one column.
     """
-    maps, label = _scaled(maps, unit, percentile, relative)
-    norm = _shared_norm(maps, False, percentile, relative)
-    figure, axes = _grid([*photos, *maps], titles, len(photos), space_below=_COLORBAR)
-    for axis, photo in zip(axes, photos, strict=False):
-        _draw_image(axis, photo)
-    below = axes[len(photos) :]
-    for axis, values in zip(below, maps, strict=True):
-        drawn = _draw_map(axis, values, norm, False)
-    _colorbar(figure, below, drawn, label)
+    images = _images(photos)
+    scaled, norm, label = _scaled(maps, unit, False, percentile, relative)
+    if len(scaled) != len(images):
+        raise ValueError(f"expected {len(images)} maps, one for each photo, got {len(scaled)}")
+    panels: list[Tensor | np.ndarray] = [*images, *scaled]
+    with _grid(panels, titles, len(images), space_below=_COLORBAR) as (figure, axes):
+        above, below = axes[: len(images)], axes[len(images) :]
+        for axis, image in zip(above, images, strict=True):
+            _draw_image(axis, image)
+        for axis, values in zip(below, scaled, strict=True):
+            drawn = _draw_map(axis, values, norm, False)
+        _colorbar(figure, below, drawn, label)
     return figure
 
 
 def class_bars(classes: Sequence[ClassScore]) -> Figure:
     """Return a figure of class scores and, beside them, the same classes' probabilities."""
-    figure, (left, right) = plt.subplots(
-        1,
-        2,
-        figsize=(WIDTH, 0.32 * len(classes) + 0.8),
-        dpi=_DPI,
-        sharey=True,
-        layout="constrained",
-    )
-    names = [found.name for found in classes]
-    left.barh(names, [found.score for found in classes], color="tab:gray")
-    left.set_xlabel("class score (logits)")
-    right.barh(names, [found.probability for found in classes], color="black")
-    right.set_xlabel("class probability")
-    right.set_xlim(0, 1)
-    left.invert_yaxis()
-    for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
-    plt.close(figure)
+    classes = _items(classes, "classes")
+    if not classes or not all(isinstance(found, ClassScore) for found in classes):
+        raise ValueError(f"expected at least one ClassScore, got {shown(classes)}")
+    names = [_text(found.name, "a class name") for found in classes]
+    scores = [number(found.score, "a class score", -_LARGEST, _LARGEST) for found in classes]
+    # as soft-max rounds its last digit, too
+    shares = [number(found.probability, "a class probability", 0, 1 + 1e-6) for found in classes]
+    places, size = range(len(classes)), (WIDTH, 0.32 * len(classes) + 0.8)
+    with _figure(1, 2, size, sharey=True, layout="constrained") as (figure, axes):
+        left, right = axes.flat
+        # by place, as two classes may have one name
+        left.barh(places, scores, color="tab:gray")
+        left.set_yticks(places, names, parse_math=False)
+        left.set_xlabel("class score (logits)")
+        right.barh(places, shares, color="black")
+        right.set_xlabel("class probability")
+        right.set_xlim(0, 1)
+        left.invert_yaxis()
+        for axis in (left, right):
+            axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -303,18 +349,47 @@ def lines(
         Label of a curve to its lower and upper limits, which are shaded.
     log : bool
         Make the vertical axis logarithmic.
+
+    Raises
+    ------
+    ValueError
+        If the values of a curve or band are not finite, or not as many as its positions; if a
+        band has no curve, or a value has no logarithm.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.2), dpi=_DPI, layout="constrained")
+    x = _numbers(x, "positions")
+    if not isinstance(curves, Mapping) or not curves or len(x) < 2:
+        got = f"{len(x)} positions and {shown(curves)}"
+        raise ValueError(f"expected at least two positions and one curve, got {got}")
+    bands = {} if bands is None else bands
+    if not isinstance(bands, Mapping) or not set(bands) <= set(curves):
+        raise ValueError(f"expected bands of the curves {list(curves)}, got {shown(bands)}")
+    labels = [_text(label, "a label") for label in curves]
+    heights = [_numbers(y, f"values of {label}", len(x)) for label, y in curves.items()]
+    limits = {}
+    for label, band in bands.items():
+        ends = _items(band, f"limits of {label}")
+        limits[label] = [_numbers(end, f"limits of {label}", len(x)) for end in ends]
+        if len(ends) != 2:
+            raise ValueError(f"expected a lower and an upper limit of {label}, got {shown(band)}")
+    drawn = itertools.chain(*heights, *itertools.chain(*limits.values()))
+    if log and (lowest := min(drawn)) <= 0:
+        raise ValueError(f"expected values above 0 on a logarithmic axis, got {lowest:.4g}")
     styles = ["-", "--", ":", "-."]
     colors = plt.colormaps["viridis"](np.linspace(0, 0.8, len(curves)))
-    for i, (label, y) in enumerate(curves.items()):
-        axis.plot(x, y, styles[i % len(styles)], color=colors[i], label=label)
-        if bands and label in bands:
-            axis.fill_between(x, *bands[label], color=colors[i], alpha=0.2, linewidth=0)
-    axis.set(xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
-    plt.close(figure)
+    x_label, y_label = _text(x_label, "a label"), _text(y_label, "a label")
+    with _figure(1, 1, (WIDTH, 3.2), layout="constrained") as (figure, axes):
+        axis = axes[0, 0]
+        for i, (label, y) in enumerate(zip(curves, heights, strict=True)):
+            axis.plot(x, y, styles[i % len(styles)], color=colors[i], label=f"curve {i}")
+            if label in limits:
+                axis.fill_between(x, *limits[label], color=colors[i], alpha=0.2, linewidth=0)
+        axis.set_yscale("log" if log else "linear")
+        axis.set_xlabel(x_label, parse_math=False)
+        axis.set_ylabel(y_label, parse_math=False)
+        axis.spines[["top", "right"]].set_visible(False)
+        # named here, as a label that begins with _ would have no place in the legend
+        for text, label in zip(axis.legend(frameon=False).get_texts(), labels, strict=True):
+            text.set(text=label, parse_math=False)
     return figure
 
 
@@ -329,23 +404,40 @@ def linked_columns(
         Title of a column to the labels of its boxes, from the top. All labels differ.
     links : sequence of (str, str)
         Labels of two boxes, the left one first.
+
+    Raises
+    ------
+    ValueError
+        If a column has no boxes, two labels are equal, or a link leads nowhere or to the left.
     """
-    rows = max(map(len, columns.values()))
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.42 * rows + 0.5), dpi=_DPI)
-    places: dict[str, tuple[int, float]] = {}
-    for x, (title, labels) in enumerate(columns.items()):
-        axis.text(x, 0, title, ha="center", va="center", weight="bold")
-        step = rows / len(labels)
-        for i, label in enumerate(labels):
-            places[label] = x, y = x, -step * (i + 0.5) - 0.3
-            _draw_box(axis, (x - 0.4, y, 0.8, 0.66), label, "0.93", "0.4", size=8)
-    for left, right in links:
-        (start, low), (end, high) = places[left], places[right]
-        axis.plot([start + 0.4, end - 0.4], [low, high], color="0.4", linewidth=1)
-    axis.set(xlim=(-0.45, len(columns) - 0.55), ylim=(-rows - 0.4, 0.4))
-    axis.axis("off")
-    figure.tight_layout(pad=0.2)
-    plt.close(figure)
+    if not isinstance(columns, Mapping) or not columns:
+        raise ValueError(f"expected columns as a dict of titles to labels, got {shown(columns)}")
+    texts = {_text(title, "a title"): _texts(each, "labels") for title, each in columns.items()}
+    rows = max(map(len, texts.values()))
+    places: dict[str, tuple[int, float]] = {
+        label: (x, -rows / len(labels) * (i + 0.5) - 0.3)
+        for x, labels in enumerate(texts.values())
+        for i, label in enumerate(labels)
+    }
+    if not all(texts.values()) or len(places) != sum(map(len, texts.values())):
+        raise ValueError(f"expected labels in each column, all different, got {shown(columns)}")
+    pairs = [_texts(link, "a link") for link in _items(links, "links")]
+    for pair in pairs:
+        known = [places[label] for label in pair if label in places]
+        if len(pair) != 2 or len(known) != 2 or not known[0][0] < known[1][0]:
+            raise ValueError(f"expected links of two labels, the left one first, got {pair}")
+    with _figure(1, 1, (WIDTH, 0.42 * rows + 0.5)) as (figure, axes):
+        axis = axes[0, 0]
+        for x, title in enumerate(texts):
+            axis.text(x, 0, title, ha="center", va="center", weight="bold", parse_math=False)
+        for label, (x, y) in places.items():
+            _draw_box(axis, (x - 0.4, y, 0.8, 0.66), label, "0.93", "0.4", size=8, formulas=False)
+        for left, right in pairs:
+            (start, low), (end, high) = places[left], places[right]
+            axis.plot([start + 0.4, end - 0.4], [low, high], color="0.4", linewidth=1)
+        axis.set(xlim=(-0.45, len(texts) - 0.55), ylim=(-rows - 0.4, 0.4))
+        axis.axis("off")
+        figure.tight_layout(pad=0.2)
     return figure
 
 
@@ -363,60 +455,132 @@ def backward_twin() -> Figure:
         ("fully connected", "fixed matrix", "transposed matrix"),
         ("class scores", "", "1 at the class $c$,\n0 elsewhere"),
     )
-    figure, axis = plt.subplots(figsize=(WIDTH, 5.6), dpi=_DPI, layout="constrained")
-    axis.set(xlim=(0, 14.2), ylim=(-0.6, 2 * len(rows) - 1.4))
-    axis.set_axis_off()
-    for i, (forward, between, backward) in enumerate(rows):
-        y, is_end = 2 * i, i in (0, len(rows) - 1)
-        edge, line = ("#b2182b", 2) if forward == "ReLU" else ("black", 1)
-        _draw_box(axis, (0.1, y, 3.8, 1), forward, "white" if is_end else "#d1e5f0")
-        _draw_box(axis, (8.0, y, 6.1, 1), backward, "white" if is_end else "#fddbc7", edge, line)
-        if i:
-            _draw_arrow(axis, (2.0, y - 1.5), (2.0, y - 0.5))
-            _draw_arrow(axis, (11.05, y - 0.5), (11.05, y - 1.5))
-        if between:
-            _draw_arrow(axis, (3.9, y), (8.0, y), dashes="--")
-            axis.text(5.95, y + 0.1, between, ha="center", va="bottom")
-    _draw_kernel(axis, (4.4, 1.7), range(1, 10))
-    _draw_kernel(axis, (6.2, 1.7), range(9, 0, -1))
-    plt.close(figure)
+    with _figure(1, 1, (WIDTH, 5.6), layout="constrained") as (figure, axes):
+        axis = axes[0, 0]
+        axis.set(xlim=(0, 14.2), ylim=(-0.6, 2 * len(rows) - 1.4))
+        axis.set_axis_off()
+        for i, (forward, between, backward) in enumerate(rows):
+            y, is_end = 2 * i, i in (0, len(rows) - 1)
+            edge, line = ("#b2182b", 2) if forward == "ReLU" else ("black", 1)
+            _draw_box(axis, (0.1, y, 3.8, 1), forward, "white" if is_end else "#d1e5f0")
+            _draw_box(
+                axis, (8.0, y, 6.1, 1), backward, "white" if is_end else "#fddbc7", edge, line
+            )
+            if i:
+                _draw_arrow(axis, (2.0, y - 1.5), (2.0, y - 0.5))
+                _draw_arrow(axis, (11.05, y - 0.5), (11.05, y - 1.5))
+            if between:
+                _draw_arrow(axis, (3.9, y), (8.0, y), dashes="--")
+                axis.text(5.95, y + 0.1, between, ha="center", va="bottom")
+        _draw_kernel(axis, (4.4, 1.7), range(1, 10))
+        _draw_kernel(axis, (6.2, 1.7), range(9, 0, -1))
     return figure
 
 
+@contextmanager
+def _figure(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    **options: Any,  # noqa: ANN401
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """Give a figure and its axes; whatever comes, it is not left open."""
+    _check_size(*size, _DPI)
+    figure, axes = plt.subplots(rows, columns, figsize=size, dpi=_DPI, squeeze=False, **options)
+    try:
+        yield figure, axes
+    finally:
+        plt.close(figure)
+
+
+@contextmanager
 def _grid(
-    items: Sequence[Tensor],
-    titles: Sequence[str],
+    panels: Sequence[Tensor | np.ndarray],
+    titles: Iterable[object],
     columns: int | None,
     *,
     space_below: float = 0.0,
-) -> tuple[Figure, list[Axes]]:
-    if not len(items):
-        raise ValueError("expected at least one image or map, got none")
-    if len(titles) > len(items):
-        raise ValueError(f"expected at most {len(items)} titles, got {len(titles)}")
-    columns = columns or len(items)
-    rows = math.ceil(len(items) / columns)
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure and the axes of images (C, H, W) and maps (H, W)."""
+    if not 1 <= len(panels) <= _PANELS:
+        what = f"at least one image or map, and at most {_PANELS}"
+        raise ValueError(f"expected {what}, got {len(panels) or 'none'}")
+    titles = _texts(titles, "titles")
+    if len(titles) > len(panels):
+        raise ValueError(f"expected at most {len(panels)} titles, got {len(titles)}")
+    columns = len(panels) if columns is None else whole_number(columns, "columns", 1, _PANELS)
+    rows = math.ceil(len(panels) / columns)
     # columns as wide as their first panel is, so that one row has one height
-    ratios = [item.shape[-1] / item.shape[-2] for item in items[:columns]]
+    ratios = [panel.shape[-1] / panel.shape[-2] for panel in panels[:columns]]
     ratios += [ratios[-1]] * (columns - len(ratios))
-    titled = math.ceil(len(titles) / columns)
-    size = (WIDTH, rows * (WIDTH / sum(ratios) + 0.04) + titled * 0.27 + space_below)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=size,
-        dpi=_DPI,
-        squeeze=False,
-        layout="constrained",
-        gridspec_kw={"width_ratios": ratios},
-        FigureClass=Panels,
-    )
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, title in zip(axes.flat, titles, strict=False):
-        axis.set_title(title, fontsize=9)
-    plt.close(figure)
-    return figure, list(axes.flat)[: len(items)]
+    row = WIDTH / sum(ratios)
+    for panel, ratio in zip(panels, itertools.cycle(ratios), strict=False):
+        height, width = panel.shape[-2:]
+        # as large as its place in the grid lets it be
+        shrunk = min(ratio * row / width, row / height)
+        if ratio * row < _PANEL or min(height, width) * shrunk * _DPI < 1:
+            got = f"{columns} columns and {height} x {width}"
+            raise ValueError(f"expected columns and panels that are wide enough to see, got {got}")
+    above = math.ceil(len(titles) / columns) * _TITLE
+    above += _LINE * max((title.count("\n") for title in titles), default=0) * rows
+    size = (WIDTH, rows * max(row + 0.04, _PANEL) + above + space_below)
+    options = {"gridspec_kw": {"width_ratios": ratios}, "FigureClass": Panels}
+    with _figure(rows, columns, size, layout="constrained", **options) as (figure, axes):
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for axis, title in zip(axes.flat, titles, strict=False):
+            axis.set_title(title, fontsize=9, parse_math=False)
+        yield figure, list(axes.flat)[: len(panels)]
+
+
+def _check_size(width: float, height: float, dpi: float) -> None:
+    """Raise a ValueError if a figure of so many inches would have too many pixels."""
+    pixels = round(width * dpi) * round(height * dpi)
+    if not 1 <= pixels <= MAX_PIXELS:
+        got = f"{width * dpi:,.0f} x {height * dpi:,.0f}"
+        raise ValueError(f"expected a figure of at most {MAX_PIXELS:,} pixels, got {got}")
+
+
+def _items(values: object, what: str) -> list:
+    if not isinstance(values, Iterable) or (isinstance(values, Tensor) and not values.ndim):
+        raise ValueError(f"expected {what} as a sequence, got {shown(values)}")
+    return list(values)
+
+
+def _texts(values: object, what: str) -> list[str]:
+    return [_text(value, f"a text in {what}") for value in _items(values, what)]
+
+
+def _text(value: object, what: str) -> str:
+    """Return a text or a number as it is drawn."""
+    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta:
+        value = value.item()
+    if not isinstance(value, str | Real):
+        raise ValueError(f"expected {what}, got {shown(value)}")
+    # names of files, which need not be Unicode, are among what is drawn
+    return str(value).encode(errors="backslashreplace").decode()
+
+
+def _numbers(values: object, what: str, count: int | None = None) -> list[float]:
+    """Return finite numbers, as many as `count` if it is given."""
+    each = _items(values.detach() if isinstance(values, Tensor) else values, what)
+    found = [number(value, f"{what}, each", -_LARGEST, _LARGEST) for value in each]
+    if not found or len(found) != (count or len(found)):
+        raise ValueError(f"expected {count or 'some'} {what}, got {len(found)}")
+    return found
+
+
+def _images(images: Iterable[Tensor]) -> list[Tensor]:
+    """Return images to draw, each checked."""
+    checked = [checked_map(image, "C, H, W", what="an image") for image in _items(images, "images")]
+    for image in checked:
+        if image.shape[0] not in (1, 3):
+            shapes = "(3, H, W) or (1, H, W)"
+            raise ValueError(f"expected images of shape {shapes}, got {tuple(image.shape)}")
+        if image.max() > 100:  # class models and enlarged differences leave [0, 1], but not so far
+            high = image.max().item()
+            raise ValueError(f"expected images in [0, 1], got up to {high:.4g}: divide by 255?")
+    return checked
 
 
 def _layout(figure: Figure) -> dict:
@@ -437,6 +601,19 @@ def _layout(figure: Figure) -> dict:
     return {"cuts": [0, *between, 1], "foot": 1 - lowest / figure.bbox.height}
 
 
+def _noted_layout(picture: Image.Image) -> tuple[list[int], int] | None:
+    """Return the cuts and the foot that `jpeg` noted, in pixels; None for another comment."""
+    with suppress(Exception):  # whatever other programs write there
+        layout = json.loads(picture.info["comment"])
+        cuts = [round(number(x, "a cut", 0, 1) * picture.width) for x in layout["cuts"]]
+        foot = min(
+            round(number(layout["foot"], "a foot", 0, 1) * picture.height), picture.height - 1
+        )
+        if foot > 0 and all(left < right for left, right in itertools.pairwise(cuts)):
+            return cuts, foot
+    return None
+
+
 def _without_edge(picture: Image.Image, *, sides: bool = False) -> Image.Image:
     """Return a picture without the white at its lower end, and at its sides if asked."""
     drawn = Image.fromarray(np.asarray(picture.convert("RGB")).min(2) < 230).getbbox()
@@ -445,40 +622,50 @@ def _without_edge(picture: Image.Image, *, sides: bool = False) -> Image.Image:
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:
-    pixels = image.detach().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
-    axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    pixels = image.cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=1, **_UPRIGHT)
 
 
-def _draw_map(axis: Axes, values: Tensor, norm: Normalize, signed: bool) -> plt.cm.ScalarMappable:
-    cmap = "RdBu_r" if signed else "magma"
-    return axis.imshow(values.detach().cpu().numpy(), cmap=cmap, norm=norm)
+def _draw_map(
+    axis: Axes, values: np.ndarray, norm: Normalize, signed: bool
+) -> plt.cm.ScalarMappable:
+    return axis.imshow(values, cmap="RdBu_r" if signed else "magma", norm=norm, **_UPRIGHT)
 
 
 def _scaled(
-    maps: Sequence[Tensor], unit: str, percentile: float, relative: bool
-) -> tuple[Sequence[Tensor], str]:
-    """Return the maps to draw and what the colorbar says of them."""
+    maps: Iterable[Tensor], unit: str, signed: bool, percentile: float, relative: bool
+) -> tuple[list[np.ndarray], Normalize, str]:
+    """Return the maps to draw, their scale, and what the colorbar says of them."""
+    unit, percentile = _text(unit, "a unit"), number(percentile, "a percentile", 0, 100, above=True)
+    checked = [checked_map(values) for values in _items(maps, "maps")]
+    if not checked:
+        raise ValueError("expected at least one image or map, got none")
+    lowest = min(values.min().item() for values in checked)
+    if not signed and lowest < 0:
+        raise ValueError(f"expected maps of 0 or more, got {lowest:.4g}: signed=True?")
+    # in float64, in which magnitudes and their ratios are no denormal numbers
+    scaled = [values.cpu().double().numpy() for values in checked]
+    groups = scaled if relative else [np.concatenate([*map(np.ravel, scaled)])]
+    ends = [np.percentile(np.abs(values), percentile) for values in groups]
+    largest = [np.abs(values).max() for values in groups]
+    if any(top and not 1 / _LARGEST < top < _LARGEST for top in largest):
+        span = f"0, or from {1 / _LARGEST:g} to {_LARGEST:g}"
+        raise ValueError(f"expected magnitudes of {span}, got {max(largest):g}")
+    at = "largest" if percentile == 100 else f"percentile {percentile:g}"
+    if any(top > 0 == end for end, top in zip(ends, largest, strict=True)):
+        at += ", or its largest where that is 0"
+    ends = [end or top or 1.0 for end, top in zip(ends, largest, strict=True)]
     if relative:
-        ends = [values.abs().quantile(percentile / 100).item() for values in maps]
-        scaled = [values / (end or 1.0) for values, end in zip(maps, ends, strict=True)]
-        end = "largest" if percentile == 100 else f"percentile {percentile:g}"
-        return scaled, f"{unit}, as a share of each map's {end}"
-    return maps, unit if percentile == 100 else f"{unit}; scale ends at percentile {percentile:g}"
-
-
-def _shared_norm(
-    maps: Sequence[Tensor], signed: bool, percentile: float, relative: bool
-) -> Normalize:
-    pooled = np.concatenate([values.detach().cpu().numpy().ravel() for values in maps])
-    if not signed and pooled.min() < 0:
-        raise ValueError(f"expected maps of 0 or more, got {pooled.min():.4g}: signed=True?")
-    end = 1.0 if relative else np.percentile(np.abs(pooled), percentile) or 1.0
-    return Normalize(-end if signed else 0, end)
+        scaled = [values / end for values, end in zip(scaled, ends, strict=True)]
+        label, end = f"{unit}, as a share of each map's {at}", 1.0
+    else:
+        label, end = unit if percentile == 100 else f"{unit}; scale ends at {at}", ends[0]
+    return scaled, Normalize(-end if signed else 0, end), label
 
 
 def _colorbar(figure: Figure, axes: list[Axes], drawn: plt.cm.ScalarMappable, label: str) -> None:
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.03)
-    bar.set_label(label, fontsize=8)
+    bar.set_label(label, fontsize=8, parse_math=False)
     bar.ax.tick_params(labelsize=8)
 
 
@@ -498,12 +685,15 @@ def _draw_box(
     edge: str = "black",
     line: float = 1,
     size: float = 10,
+    *,
+    formulas: bool = True,
 ) -> None:
     """Draw a text in a box at (left, middle, width, height)."""
     left, middle, width, height = place
     corner = (left, middle - height / 2)
     axis.add_patch(Rectangle(corner, width, height, fc=fill, ec=edge, lw=line))
-    axis.text(left + width / 2, middle, text, ha="center", va="center", size=size)
+    here = left + width / 2, middle
+    axis.text(*here, text, ha="center", va="center", size=size, parse_math=formulas)
 
 
 def _draw_arrow(
@@ -516,7 +706,7 @@ def _draw_arrow(
 def _draw_kernel(axis: Axes, corner: tuple[float, float], numbers: Sequence[int]) -> None:
     """Draw 3 x 3 numbers, row by row from the upper left corner."""
     width, height = 0.42, 0.34
-    for i, number in enumerate(numbers):
+    for i, digit in enumerate(numbers):
         x, y = corner[0] + width * (i % 3), corner[1] - height * (i // 3 + 1)
         axis.add_patch(Rectangle((x, y), width, height, fill=False, lw=0.6))
-        axis.text(x + width / 2, y + height / 2, str(number), ha="center", va="center", size=7)
+        axis.text(x + width / 2, y + height / 2, str(digit), ha="center", va="center", size=7)
