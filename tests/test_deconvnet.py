@@ -1,5 +1,7 @@
+import copy
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from plain_squeezenet import EXACTLY, plainly, small_squeezenet
@@ -606,6 +608,11 @@ def test_attention_has_a_gradient_and_no_deconvnet(images):
         ({"rule": "deconv"}, r"expected a rule of gradient, deconvnet, guided, got 'deconv'"),
         ({"layer": "9"}, r"expected the name of a layer, such as \['0', '1', '2'\], got '9'"),
         ({"layer": ""}, "expected the name of a layer"),
+        ({"layer": 3}, "expected the name of a layer, such as .*, got 3"),
+        ({"layer": ["3"]}, r"expected the name of a layer, such as .*, got \['3'\]"),
+        ({"rule": None}, "expected a rule of gradient, deconvnet, guided, got None"),
+        ({"rule": ["guided"]}, "expected a rule of gradient, deconvnet, guided, got"),
+        ({"rule": np.array(["guided", "x"])}, "expected a rule of gradient, deconvnet, guided"),
     ],
 )
 def test_wrong_options_of_the_pseudo_gradient(options, message, images):
@@ -629,11 +636,204 @@ def test_wrong_options_of_the_pseudo_gradient(options, message, images):
         ("3", {"channel": 0, "position": (1, 1, 1)}, r"expected one \(row, column\)"),
         ("3", {"channel": 0, "position": "best"}, "'strongest', got 'best'"),
         ("7", {"channel": 0, "position": (0, 0)}, "no position in '7', which has no rows"),
+        ("7", {"channel": 0, "position": "strongest"}, "no position in '7', which has no rows"),
+        (None, {}, "expected the name of a layer, got None"),
+        (3, {}, "expected the name of a layer, such as .*, got 3"),
+        ("3", {"channel": True}, "expected one channel of '3' or 4, .*; got True"),
+        ("3", {"channel": [1, True, 0, 1]}, "expected one channel of '3' or 4"),
+        ("3", {"channel": "1"}, "expected one channel of '3' or 4, .*; got '1'"),
+        ("3", {"channel": []}, "expected one channel of '3' or 4"),
+        ("3", {"channel": 1j}, "expected one channel of '3' or 4"),
+        ("3", {"channel": 10**30}, "expected one channel of '3' or 4"),
+        ("3", {"channel": torch.zeros((), dtype=int, device="meta")}, "expected one channel"),
+        ("3", {"channel": torch.zeros(4, 1, dtype=int)}, "expected one channel of '3' or 4"),
+        ("3", {"channel": 0, "position": 1}, r"expected one \(row, column\) or 4, .*; got 1"),
+        ("3", {"channel": 0, "position": [[1]] * 4}, r"expected one \(row, column\) or 4"),
+        ("3", {"channel": 0, "position": (True, 0)}, r"expected one \(row, column\) or 4"),
+        ("3", {"channel": 0, "position": (None, 0)}, r"expected one \(row, column\) or 4"),
     ],
 )
 def test_wrong_options_of_the_reconstruction(layer, options, message, images):
     with pytest.raises(ValueError, match=message):
         reconstruction(small_network(), images, layer, **options)
+
+
+@pytest.mark.parametrize(
+    "kind", [int, np.int64, np.uint8, torch.tensor, lambda value: torch.tensor(value).byte()]
+)
+def test_whole_numbers_of_every_kind_are_a_channel_and_a_position(kind, images):
+    network = small_network()
+    expected = reconstruction(network, images, "3", channel=3, position=(1, 2))
+    assert expected.abs().sum() > 0
+    place = (kind(1), kind(2))
+    assert reconstruction(network, images, "3", channel=kind(3), position=place).equal(expected)
+
+
+class Passed(nn.Module):
+    """What stands between a network's image and its layers, or between these and its scores."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.call = call
+
+    def forward(self, x):
+        return self.call(x)
+
+
+@torch.no_grad()
+def without_gradient(x):
+    return x * 2
+
+
+def through(call):
+    """A network whose images pass a call before its layers."""
+    return nn.Sequential(Passed(call), *small_network())
+
+
+NO_GRADIENT = {
+    "detached": lambda x: x.detach(),
+    "without gradient": without_gradient,
+    "constant": torch.ones_like,
+    "rounded to integers": lambda x: (x * 255).long().double(),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("call", NO_GRADIENT.values(), ids=NO_GRADIENT)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_scores_without_a_gradient_are_named(rule, call, frozen, images):
+    network = through(call).requires_grad_(not frozen)
+    for made in (
+        lambda: pseudo_gradient(network, images, 1, rule=rule),
+        lambda: reconstruction(network, images, "4", rule=rule),
+        lambda: reconstruction(network, images, "4", rule=rule, channel=1),
+    ):
+        with pytest.raises(ValueError, match=r"expected (a network|a layer|what depends)"):
+            made()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_layer_that_is_not_on_the_way_is_named(rule, images):
+    network = nn.Sequential(*small_network()[:4], Passed(torch.detach), *small_network()[4:])
+    with pytest.raises(ValueError, match=r"expected (a network|a layer|what depends)"):
+        pseudo_gradient(network, images, 1, rule=rule, layer="3")
+    with pytest.raises(ValueError, match=r"expected a layer with a gradient|expected a network"):
+        pseudo_gradient(network.requires_grad_(False), images, 1, rule="gradient", layer="4")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda x: x * torch.nan, "expected finite class scores"),
+        (lambda x: x.softmax(1), "expected unnormalized class scores"),
+        (lambda x: x[:1], "expected a network that returns scores of shape"),
+        (lambda x: None, "expected a network that returns scores of shape"),
+    ],
+)
+def test_scores_that_are_none_are_named(rule, call, named, images):
+    network = nn.Sequential(*small_network(), Passed(call))
+    with pytest.raises(ValueError, match=named):
+        pseudo_gradient(network, images, 0, rule=rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_activations_that_are_not_finite_are_named(rule, images):
+    network = small_network()
+    nn.init.constant_(network[0].weight, torch.inf)
+    with pytest.raises(ValueError, match="expected"):
+        reconstruction(network, images, "3", rule=rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.LeakyReLU, nn.PReLU])
+def test_networks_of_half_precision_have_signals(rule, dtype, activation, images):
+    network = small_network(activation).to(dtype)
+    exact = copy.deepcopy(network).double()
+    images = images.to(dtype)
+    for made in (
+        lambda n, x: pseudo_gradient(n, x, 1, rule=rule),
+        lambda n, x: reconstruction(n, x, "3", rule=rule),
+    ):
+        got, expected = made(network, images), made(exact, images.double())
+        assert got.dtype == dtype
+        assert (got - expected).norm() < 0.1 * expected.norm()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_slopes_are_exact_in_every_type_and_of_every_default_type(rule):
+    x = torch.tensor([-1.0, 2.0, -3.0], dtype=torch.float64)
+    signal = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
+    slope = 0.1
+    f = {"x": [0.1, 1, 0.1], "r": [1, 0.1, 0.1]}
+    factors = {
+        "gradient": f["x"],
+        "deconvnet": f["r"],
+        "guided": [a * b for a, b in zip(f["x"], f["r"], strict=True)],
+    }[rule]
+    expected = torch.tensor([r * a for r, a in zip([1.0, -1.0, -1.0], factors, strict=True)])
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        for default in (torch.float32, torch.float64):
+            torch.set_default_dtype(default)
+            try:
+                got = relu_backward(x.to(dtype), signal.to(dtype), rule, slope=slope)
+            finally:
+                torch.set_default_dtype(torch.float32)
+            assert got.dtype == dtype
+            wanted = expected.double() if dtype == torch.float64 else expected.to(dtype)
+            torch.testing.assert_close(
+                got, wanted, rtol=3e-3 if dtype != torch.float64 else 1e-7, atol=0
+            )
+    exact = relu_backward(x, signal, rule, slope=slope)[0].item()
+    assert exact == {"gradient": 0.1, "deconvnet": 1.0, "guided": 0.1}[rule]
+
+
+ONES = torch.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": None}, "expected a tensor of floats, got None"),
+        ({"x": [1.0, 2.0, 3.0]}, "expected a tensor of floats, got"),
+        ({"x": np.ones(3)}, "expected a tensor of floats, got an array"),
+        ({"x": torch.ones(3, dtype=int)}, "expected a tensor of floats, got a tensor"),
+        ({"x": ONES.to("meta")}, "expected a tensor of floats, got a tensor .* on meta"),
+        ({"x": ONES * torch.nan}, "expected finite values"),
+        ({"signal": ONES * torch.inf}, "expected finite values"),
+        ({"signal": None}, "expected a tensor of floats, got None"),
+        ({"signal": ONES[:2]}, "expected a signal like x"),
+        ({"signal": ONES[:1]}, "expected a signal like x"),
+        ({"signal": ONES.double()}, "expected a signal like x"),
+        ({"rule": None}, "expected a rule"),
+        ({"slope": None}, "expected a slope of at least -inf, got None"),
+        ({"slope": True}, "expected a slope of at least -inf, got True"),
+        ({"slope": torch.nan}, "expected a slope of at least -inf, got nan"),
+        ({"slope": "0.1"}, "expected a slope"),
+        ({"slope": torch.tensor([1, 2, 3])}, "expected a tensor of floats"),
+        ({"slope": torch.ones(2)}, "expected a slope that broadcasts to x"),
+        ({"slope": ONES * torch.nan}, "expected finite values"),
+        ({"upper": 0}, "expected an upper limit above 0, got 0"),
+        ({"upper": torch.nan}, "expected an upper limit above 0, got nan"),
+        ({"upper": True}, "expected an upper limit above 0, got True"),
+        ({"upper": "6"}, "expected an upper limit above 0, got '6'"),
+    ],
+)
+def test_what_a_relu_cannot_pass_on_is_named(changed, message):
+    given = {"x": ONES, "signal": ONES, "rule": "guided", **changed}
+    with pytest.raises(ValueError, match=message):
+        relu_backward(given.pop("x"), given.pop("signal"), given.pop("rule"), **given)
+
+
+def test_numbers_of_numpy_are_a_slope_and_a_limit():
+    x = torch.tensor([-1.0, 3.0, 7.0])
+    expected = relu_backward(x, ONES, "gradient", slope=0.5, upper=6.0)
+    assert expected.tolist() == [0.5, 1, 0]
+    for kind in (np.float32, np.float64, torch.tensor):
+        got = relu_backward(x, ONES, "gradient", slope=kind(0.5), upper=kind(6.0))
+        assert got.equal(expected)
+    assert relu_backward(x, ONES, "gradient", slope=0, upper=6).tolist() == [0, 1, 0]
 
 
 def test_layer_that_is_called_twice_or_never_is_refused(images):

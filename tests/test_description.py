@@ -260,6 +260,12 @@ def test_weights_beyond_half_precision_are_named():
         network_description(network)
 
 
+@pytest.mark.parametrize("wrong", [None, "squeezenet", nn.Linear(2, 2)])
+def test_what_is_no_network_is_named(wrong):
+    with pytest.raises(ValueError, match="expected a Network, as load_network returns, got"):
+        network_description(wrong)
+
+
 def test_another_way_to_resize_photos_is_named():
     network = network_of(nn.Flatten(), nn.Linear(2 * 9 * 11, 3), interpolation="bicubic")
     with pytest.raises(ValueError, match="bilinear interpolation, got 'bicubic'"):

@@ -8,6 +8,7 @@ coming back: the gradient passes ``r * 1(x > 0)``, the DeconvNet (Zeiler and Fer
 other two rules are about ReLU alone.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
-from deepinside.class_score import Target, check_images, class_score
+from deepinside.arguments import number, shown
+from deepinside.class_score import Target, check_images, class_score, gradient_by
 from deepinside.networks import Network, copy_sharing_weights, in_evaluation_mode
 from deepinside.stages import have_proportions, layouts
 
@@ -92,7 +94,7 @@ def pseudo_gradient(
         score = class_score(network, images, target).sum()
         goal = images if layer is None else _only(outputs, layer)
         _check_way(network, score, goal, rule)
-        return torch.autograd.grad(score, goal)[0]
+        return gradient_by(score, goal)
 
 
 def reconstruction(
@@ -125,21 +127,27 @@ def reconstruction(
         As `pseudo_gradient`; if the layer has no such channel or position; or, of a
         `deepinside.networks.Network`, if it is not known which axis has the channels.
     """
+    if layer is None:
+        raise ValueError("expected the name of a layer, got None")
     _check(network, images, rule, layer)
     if position is not None and channel is None:
         raise ValueError(f"expected a channel for the position, got only position={position!r}")
+    channels = None if channel is None else _channels(channel, len(images), layer)
+    places = position if isinstance(position, str | None) else _places(position, len(images))
+    if isinstance(places, str) and places != "strongest":
+        raise ValueError(f"expected a (row, column) or 'strongest', got {places!r}")
     ruled, outputs = _with_rule(network, rule, layer)
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
         ruled(images)
         output = _only(outputs, layer)
         signal = output.detach()
-        if channel is not None:
+        if channels is not None:
             axis = _channel_axis(network, layer, signal.shape, images.shape[2:])
             first = signal.movedim(axis, 1)
-            signal = (first * _chosen(first, layer, channel, position)).movedim(1, axis)
+            signal = (first * _chosen(first, layer, channels, places)).movedim(1, axis)
         _check_way(ruled, output, images, rule)
-        return torch.autograd.grad(output, images, signal)[0]
+        return gradient_by(output * signal, images)
 
 
 def relu_backward(
@@ -158,8 +166,38 @@ def relu_backward(
     upper : float, optional
         Where the activation saturates, 6 for ReLU6: the gradient and guided pass nothing at
         or above it. The DeconvNet has no rule for saturation, so its signal passes there.
+
+    Raises
+    ------
+    ValueError
+        If x and signal are no tensors of finite floats of one shape, or an option is wrong.
     """
     _check_rule(rule)
+    for values in (x, signal, *([slope] if isinstance(slope, Tensor) else [])):
+        if not isinstance(values, Tensor) or values.is_meta or not values.is_floating_point():
+            raise ValueError(f"expected a tensor of floats, got {shown(values)}")
+        if not values.isfinite().all():
+            raise ValueError("expected finite values, got some that are NaN or infinite")
+    if x.shape != signal.shape or x.dtype != signal.dtype:
+        raise ValueError(f"expected a signal like x, {shown(x)}, got {shown(signal)}")
+    if isinstance(slope, Tensor):
+        try:
+            slope.expand_as(x)
+        except RuntimeError:
+            raise ValueError(
+                f"expected a slope that broadcasts to x, {shown(x)}, got {shown(slope)}"
+            ) from None
+    else:
+        slope = number(slope, "a slope", -math.inf)
+    if upper is not None:
+        upper = number(upper, "an upper limit", 0, above=True)
+    return passed_on(x, signal, rule, slope, upper)
+
+
+def passed_on(
+    x: Tensor, signal: Tensor, rule: str, slope: float | Tensor, upper: float | None
+) -> Tensor:
+    """Return what `relu_backward` does, within a pass whose arguments were checked before."""
     x_open = _open(x, slope)
     if upper is not None:
         x_open = x_open * (x < upper)
@@ -206,14 +244,18 @@ class _RuledReLU(torch.autograd.Function):
         slope = ctx.slope
         if isinstance(slope, Tensor) and slope.numel() > 1:
             slope = slope.view(-1, *[1] * (x.ndim - 2))
-        passed = relu_backward(x, signal, ctx.rule, slope=slope, upper=ctx.upper)
+        passed = passed_on(x, signal, ctx.rule, slope, ctx.upper)
         return passed, None, None, None, None
 
 
 def _open(values: Tensor, slope: float | Tensor) -> Tensor:
     """Return 1 where values are above 0, else the slope."""
-    is_plain = isinstance(slope, float) and slope == 0
-    return values > 0 if is_plain else torch.where(values > 0, 1.0, slope)
+    if not isinstance(slope, Tensor):
+        if slope == 0:
+            return values > 0
+        # in the values' own type: of two numbers torch makes a tensor of the default one
+        slope = values.new_full((), slope)
+    return torch.where(values > 0, 1.0, slope)
 
 
 def _with_rule(network: nn.Module, rule: str, layer: str | None) -> tuple[nn.Module, list[Tensor]]:
@@ -253,13 +295,13 @@ def _check(network: nn.Module, images: Tensor, rule: str, layer: str | None) -> 
     _check_rule(rule)
     check_images(network, images)
     names = [name for name, _ in network.named_modules() if name]
-    if layer is not None and layer not in names:
+    if layer is not None and not (isinstance(layer, str) and layer in names):
         raise ValueError(f"expected the name of a layer, such as {names[:3]}, got {layer!r}")
 
 
 def _check_rule(rule: str) -> None:
-    if rule not in RULES:
-        raise ValueError(f"expected a rule of {', '.join(RULES)}, got {rule!r}")
+    if not isinstance(rule, str) or rule not in RULES:
+        raise ValueError(f"expected a rule of {', '.join(RULES)}, got {shown(rule)}")
 
 
 def _only(outputs: list[Tensor], layer: str) -> Tensor:
@@ -277,6 +319,11 @@ def _check_way(network: nn.Module, start: Tensor, goal: Tensor, rule: str) -> No
     What is known to be linear is admitted; all else is refused, as a rule that is not applied
     gives the plain gradient without a word.
     """
+    if not goal.requires_grad:
+        raise ValueError(
+            f"expected a layer with a gradient, got an output of {shown(goal)} that is computed "
+            "without one"
+        )
     if rule == "gradient":
         return
     steps = _steps_between(start, goal)
@@ -360,43 +407,61 @@ def _channel_axis(network: nn.Module, layer: str, shape: Sequence[int], size: Se
     return -1 if last and not first else 1
 
 
-def _chosen(output: Tensor, layer: str, channel: int | Sequence[int], position: Position) -> Tensor:
+def _chosen(output: Tensor, layer: str, channels: Tensor, places: Tensor | str | None) -> Tensor:
     """Return 1 where the signal starts, else 0, as `output`, (N, C, H, W) or (N, units)."""
     chosen, images = output.new_zeros(output.shape), range(len(output))
-    channels = _one_each(channel, output.shape[:1], f"channel of {layer!r}")
     _check_within(channels, output.shape[1:2], f"a channel of {layer!r}")
-    if position is None:
+    if places is None:
         chosen[images, channels] = 1
         return chosen
     if output.ndim != 4:
-        raise ValueError(f"expected no position in {layer!r}, which has no rows; got {position}")
-    if isinstance(position, str):
-        if position != "strongest":
-            raise ValueError(f"expected a (row, column) or 'strongest', got {position!r}")
+        got = places if isinstance(places, str) else places.tolist()
+        raise ValueError(f"expected no position in {layer!r}, which has no rows; got {got}")
+    if isinstance(places, str):
         best = output[images, channels].flatten(1).argmax(1)
         chosen.flatten(2)[images, channels, best] = 1
         return chosen
-    places = _one_each(position, (len(output), 2), "(row, column)")
     _check_within(places, output.shape[2:], f"a (row, column) of {layer!r}")
     chosen[images, channels, places[:, 0], places[:, 1]] = 1
     return chosen
 
 
-def _one_each(given: object, shape: Sequence[int], what: str) -> Tensor:
-    """Return indices of a shape (N, ...), of one for all images or one for each."""
-    try:
-        indices = torch.as_tensor(given)
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise TypeError
-        return indices.expand(*shape)
-    except (TypeError, ValueError, RuntimeError) as error:
+def _channels(channel: int | Sequence[int], count: int, layer: str) -> Tensor:
+    """Return a channel for each of `count` images, (count,)."""
+    found = _whole(channel)
+    if found is None or found.shape not in ((), (1,), (count,)):
         raise ValueError(
-            f"expected one {what} or {shape[0]}, one for each image; got {given!r}"
-        ) from error
+            f"expected one channel of {layer!r} or {count}, one for each image; got "
+            f"{shown(channel)}"
+        )
+    return found.expand(count)
+
+
+def _places(position: Position, count: int) -> Tensor:
+    """Return a (row, column) for each of `count` images, (count, 2)."""
+    found = _whole(position)
+    if found is None or found.shape not in ((2,), (1, 2), (count, 2)):
+        raise ValueError(
+            f"expected one (row, column) or {count}, one for each image; got {shown(position)}"
+        )
+    return found.expand(count, 2)
+
+
+def _whole(given: object) -> Tensor | None:
+    """Return whole numbers as a tensor, or None where there are others."""
+    # a tensor of True and 1 would have the True as 1
+    if isinstance(given, Sequence) and any(isinstance(each, bool) for each in given):
+        return None
+    try:
+        found = torch.as_tensor(given, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+    is_whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    return found.long() if is_whole else None
 
 
 def _check_within(indices: Tensor, size: Sequence[int], what: str) -> None:
-    outside = (indices < 0) | (indices >= torch.tensor(size))
+    outside = (indices < 0) | (indices >= torch.tensor(size, device="cpu"))
     if outside.any():
         limits = " and ".join(map(str, size))
         raise ValueError(f"expected {what} from 0 to below {limits}, got {indices.tolist()}")

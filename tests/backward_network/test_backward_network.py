@@ -18,7 +18,7 @@ from deepinside.backward_network import backward_network
 from deepinside.backward_network.layers import ReLULayer
 from deepinside.deconvnet import RULES, pseudo_gradient
 from deepinside.images import fit_photo, load_photo
-from deepinside.networks import Network, Normalization, in_evaluation_mode
+from deepinside.networks import Network, Normalization, in_evaluation_mode, load_network
 from deepinside.saliency import image_gradient
 
 rules = pytest.mark.parametrize("rule", RULES)
@@ -237,11 +237,97 @@ def test_one_class_serves_a_batch(digits_network, digits):
         (torch.rand(1, 28, 28), torch.tensor([1]), r"expected a batch of images"),
         (torch.rand(1, 1, 32, 32), torch.tensor([1]), r"\(N, 1, 28, 28\), got \(1, 1, 32, 32\)"),
         (torch.full((1, 1, 28, 28), torch.nan), torch.tensor([1]), "expected finite images"),
+        (torch.full((1, 1, 28, 28), 255.0), torch.tensor([1]), "divide by 255"),
+        (torch.full((1, 1, 28, 28), -2.0), torch.tensor([1]), "are they normalized"),
+        (torch.zeros(1, 1, 28, 28, device="meta"), torch.tensor([1]), "expected images"),
+        (torch.zeros(0, 1, 28, 28), torch.tensor([1]), "expected a batch of images"),
+        (torch.zeros(1, 1, 28, 28).half(), torch.tensor([1]), "images of the network's type"),
+        (None, torch.tensor([1]), "expected images as a tensor"),
+        (torch.zeros(1, 1, 28, 28), None, "classes as a tensor of int64, got None"),
+        (torch.zeros(1, 1, 28, 28), 1, "classes as a tensor of int64, got 1"),
+        (torch.zeros(1, 1, 28, 28), torch.tensor([True]), "classes as a tensor of int64"),
+        (torch.zeros(1, 1, 28, 28), torch.tensor(1), r"classes of shape \(1,\), got \(\)"),
+        (torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=int, device="meta"), "of int64, got"),
     ],
 )
 def test_bad_input_is_named(digits_network, images, classes, message):
     with pytest.raises(ValueError, match=message):
         backward_network(digits_network)(images, classes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda signal: None, r"expected a signal of floats, \(2, 10\), got None"),
+        (lambda signal: signal.tolist(), "expected a signal of floats"),
+        (lambda signal: signal.long(), "expected a signal of floats"),
+        (lambda signal: signal.to("meta"), "expected a signal of floats"),
+        (lambda signal: signal[:1], r"a signal of shape \(2, 10\), got \(1, 10\)"),
+        (lambda signal: signal[0], r"a signal of shape \(2, 10\), got \(10,\)"),
+        (lambda signal: signal[:, :9], r"a signal of shape \(2, 10\), got \(2, 9\)"),
+        (lambda signal: signal * torch.nan, "expected a finite signal"),
+    ],
+)
+def test_what_is_no_signal_is_named(digits_network, digits, change, message):
+    both_ways = backward_network(digits_network)
+    scores, kept = both_ways.scores_and_kept(digits.images[:2])
+    assert both_ways.carry_back(torch.ones_like(scores), kept)["input"].abs().amax(1).sum() > 0
+    with pytest.raises(ValueError, match=message):
+        both_ways.carry_back(change(torch.ones_like(scores)), kept)
+    for nothing in (None, {}, {"input": scores.shape}):
+        with pytest.raises(ValueError, match="expected what scores_and_kept returns, got"):
+            both_ways.carry_back(scores, nothing)
+
+
+@pytest.mark.parametrize("wrong", [None, "digits", F.relu, torch.zeros(2)])
+def test_what_is_no_network_is_named(wrong):
+    with pytest.raises(ValueError, match=r"expected a network as an nn\.Module, got"):
+        backward_network(wrong)
+
+
+def with_weights_of(value):
+    network = scored(nn.ReLU())
+    nn.init.constant_(network[2].weight, value)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (with_weights_of(torch.nan), "expected finite class scores"),
+        (with_weights_of(torch.inf), "expected finite class scores"),
+    ],
+)
+def test_scores_that_are_none_are_named(network, message):
+    with pytest.raises(ValueError, match=message):
+        backward_network(network)(three_images(), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_pseudo_gradient_of_half_precision(digits, dtype):
+    network = load_network("digits")
+    expected = image_gradient(network, digits.images[:2], 7)
+    network.to(dtype)
+    images = digits.images[:2].to(dtype)
+    got = backward_network(network)(images, torch.tensor([7, 7]))[1]
+    assert got.dtype == dtype
+    assert relative_difference(got.float(), image_gradient(network, images, 7).float()) < 0.05
+    assert relative_difference(got.float(), expected) < 0.15
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_signals_are_had_in_every_mode_and_of_every_default_type(digits_network, digits, mode):
+    classes = torch.tensor([7, 7])
+    expected = backward_network(digits_network)(digits.images[:2], classes)[1]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mode():
+            got = backward_network(digits_network)(digits.images[:2].clone(), classes)[1]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert got.equal(expected)
+    with torch.autocast("cpu"), pytest.raises(ValueError, match="expected no autocast"):
+        backward_network(digits_network)(digits.images[:2], classes)
 
 
 def test_unknown_rules_are_named(digits_network):
@@ -314,9 +400,9 @@ def test_scores_of_a_network_are_compared_when_it_is_built():
 
 
 def test_scores_are_those_of_classes():
-    with pytest.raises(ValueError, match=r"shape \(N, classes\), got \(1, 4, 7, 9\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, classes\), got \(1, 4, 7, 9\)"):
         backward_network(scored(nn.ReLU())[0])(three_images(), THREE_CLASSES)
     # flattened as one image
     network = nn.Sequential(nn.ReLU(), nn.Flatten(0))
-    with pytest.raises(ValueError, match=r"shape \(N, classes\), got \(198,\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, classes\), got \(198,\)"):
         backward_network(network)(three_images(), THREE_CLASSES)

@@ -133,6 +133,26 @@ def test_missing_package_is_named(digits_network, digits, tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": None}, "expected images as a tensor"),
+        ({"images": torch.zeros(1, 28, 28)}, "expected a batch of images"),
+        ({"path": None}, "expected a BackwardNetwork and a path, got"),
+        ({"path": 3}, "expected a BackwardNetwork and a path, got"),
+        ({"network": None}, "expected a BackwardNetwork and a path, got None"),
+        ({"network": torch.nn.Linear(2, 2)}, "expected a BackwardNetwork and a path, got Linear"),
+    ],
+)
+def test_what_cannot_be_written_is_named(digits_network, digits, tmp_path, change, message):
+    pytest.importorskip("onnxscript")
+    given = {"network": backward_network(digits_network), "path": tmp_path / "both.onnx"}
+    given |= {"images": digits.images[:1], **change}
+    with pytest.raises(ValueError, match=message):
+        export_onnx(given["network"], given["path"], images=given["images"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_not_the_networks_is_not_written(digits, digits_network, tmp_path):
     both_ways = backward_network(copy.deepcopy(digits_network))
     both_ways.network.layers[1].register_forward_hook(lambda module, given, output: output * 2)

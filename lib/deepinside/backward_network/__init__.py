@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepinside.arguments import shown
 from deepinside.backward_network.export import export_onnx
 from deepinside.backward_network.layers import Layer, MaxPoolLayer, ReLULayer
 from deepinside.backward_network.tracing import INPUT, Step, refuse_changed_layers, steps
-from deepinside.class_score import check_images
+from deepinside.class_score import check_images, check_scores
 from deepinside.deconvnet import RULES
 from deepinside.networks import Network, copy_sharing_weights
 
@@ -162,7 +163,14 @@ class BackwardNetwork(nn.Module):
 
         This is the second network: linear in `signal`, (N, classes), which starts at the
         class scores, as long as the rules are those of the gradient.
+
+        Raises
+        ------
+        ValueError
+            If the signal is not like the scores that were kept.
         """
+        if not torch.compiler.is_compiling():
+            _check_signal(signal, kept, self.names)
         signals = {self.names[-1]: signal}
         for name, layer, sources in reversed(self._steps):
             signal = signals[name] if keep_all else signals.pop(name)
@@ -179,12 +187,14 @@ class BackwardNetwork(nn.Module):
             values[name], kept[name] = layer(*(values[source] for source in sources))
             for read in self._last_read[name]:
                 del values[read]
+        kept[INPUT] = values[self.names[-1]].shape
         return values[self.names[-1]], kept
 
     def _scores_and_start(self, images: Tensor, classes: Tensor) -> tuple[Tensor, dict, Tensor]:
         """Return scores, what is kept, and the score's own derivative, where the way starts."""
         if not torch.compiler.is_compiling():
-            _check_classes(classes, len(images), self._check(images))
+            count = self._check(images)
+            _check_classes(classes, len(images), count)
         scores, kept = self._forward_pass(images)
         is_class = torch.arange(scores.shape[1]).to(classes) == classes[:, None]
         return scores, kept, is_class.to(scores).expand_as(scores)
@@ -195,20 +205,17 @@ class BackwardNetwork(nn.Module):
         The scores are compared once for each size of images, on noise: an image that happens
         to be blank might hide a difference.
         """
-        check_images(self, images)
+        check_images(self.network, images)
         refuse_changed_layers(self.network)
         size = images.shape[1:]
         if size in self._classes:
             return self._classes[size]
-        noise = torch.randn(1, *size, generator=torch.Generator().manual_seed(0)).to(images)
+        noise = torch.randn(1, *size, generator=torch.Generator().manual_seed(0), device="cpu")
+        noise = noise.to(images)
         # a network may overwrite its images
         expected = copy_sharing_weights(self.network)(noise.clone())
+        check_scores(expected, 1)
         got, _ = self._forward_pass(noise)
-        if expected.ndim != 2:
-            raise ValueError(
-                "expected a network that returns scores of shape (N, classes), got "
-                f"{tuple(expected.shape)}"
-            )
         difference = (got - expected).abs().max() if got.shape == expected.shape else torch.nan
         if not difference <= 1e-4 * expected.abs().max():
             raise ValueError(
@@ -220,10 +227,23 @@ class BackwardNetwork(nn.Module):
 
 
 def _check_classes(classes: Tensor, images: int, count: int) -> None:
-    if not isinstance(classes, Tensor) or classes.dtype != torch.int64:
-        raise ValueError(f"expected classes as a tensor of int64, got {classes!r}")
+    is_tensor = isinstance(classes, Tensor) and not classes.is_meta
+    if not is_tensor or classes.dtype != torch.int64:
+        raise ValueError(f"expected classes as a tensor of int64, got {shown(classes)}")
     if classes.shape not in ((1,), (images,)):
         raise ValueError(f"expected classes of shape ({images},), got {tuple(classes.shape)}")
     outside = classes[(classes < 0) | (classes >= count)].tolist()
     if outside:
         raise ValueError(f"expected classes from 0 to {count - 1}, got {outside}")
+
+
+def _check_signal(signal: Tensor, kept: dict[str, Any], names: Sequence[str]) -> None:
+    if not isinstance(kept, dict) or not {INPUT, *names} <= kept.keys():
+        raise ValueError(f"expected what scores_and_kept returns, got {shown(kept)}")
+    shape = tuple(kept[INPUT])
+    if not isinstance(signal, Tensor) or signal.is_meta or not signal.is_floating_point():
+        raise ValueError(f"expected a signal of floats, {shape}, got {shown(signal)}")
+    if signal.shape != shape:
+        raise ValueError(f"expected a signal of shape {shape}, got {tuple(signal.shape)}")
+    if not signal.isfinite().all():
+        raise ValueError("expected a finite signal, got values that are NaN or infinite")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from deepinside.arguments import shown
+from deepinside.class_score import check_images
+
 if TYPE_CHECKING:
     from deepinside.backward_network import BackwardNetwork
 
@@ -29,13 +32,19 @@ def export_onnx(network: "BackwardNetwork", path: str | PathLike, *, images: Ten
     ImportError
         If the packages for it are not installed.
     """
+    if not hasattr(network, "scores_and_kept") or not isinstance(path, str | PathLike):
+        raise ValueError(
+            f"expected a BackwardNetwork and a path, got {shown(network)} and {shown(path)}"
+        )
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "exporting needs the packages onnx and onnxscript: pip install 'deepinside[onnx]'"
         ) from error
-    network.scores_and_kept(images[:1])  # checks what the graph cannot check
+    # what the graph cannot check
+    check_images(network.network, images)
+    network.scores_and_kept(images[:1])
     batch = torch.export.Dim("batch", min=1)
     # two images: with one, the exporter would take the batch for a constant
     example = (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepinside.deconvnet import relu_backward, relu_shape
+from deepinside.deconvnet import passed_on, relu_shape
 from deepinside.networks import Normalization
 
 
@@ -110,7 +110,7 @@ class ReLULayer(nn.Module):
         slope, upper = self._shape()
         if isinstance(slope, Tensor) and slope.numel() > 1:
             slope = _by_channel(slope, signal)
-        return relu_backward(kept, signal, self.rule, slope=slope, upper=upper)
+        return passed_on(kept, signal, self.rule, slope, upper)
 
     def _shape(self) -> tuple[float | Tensor, float | None]:
         return relu_shape(self.activation) or (0.0, None)

@@ -10,6 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import ParametrizationList
 
+from deepinside.arguments import shown
 from deepinside.backward_network import layers
 from deepinside.inference.recording import recorded_calls
 from deepinside.networks import Network, Normalization, copy_sharing_weights
@@ -103,6 +104,8 @@ def steps(network: nn.Module) -> list[Step]:
         If a layer is of an unknown kind, or `refuse_changed_layers` refuses it; or if the
         forward pass cannot be traced.
     """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network as an nn.Module, got {shown(network)}")
     refuse_changed_layers(network)
     modules = dict(network.named_modules())
     names: dict[fx.Node, str] = {}

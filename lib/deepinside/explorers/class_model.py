@@ -47,7 +47,7 @@ def class_model_explorer(network: Network, judge: Network) -> Explorer:
         )
     mean = network.normalization.mean
     seeded = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, *network.input_size, generator=seeded, dtype=mean.dtype)
+    noise = torch.randn(1, *network.input_size, generator=seeded).to(mean)
     starts = {
         "zero image": mean,
         "noise": mean + 0.1 * noise,
