@@ -311,3 +311,14 @@ def test_ends_of_bars_are_two_numbers():
             bar_panel("p", {"a": 1.0}, ends, digits=1)
     with pytest.raises(ValueError, match="expected a value of a"):
         bar_panel("p", {"a": NAN}, (0, 1), digits=1)
+
+
+def test_texts_are_texts_in_the_picture_that_takes_an_explorers_place():
+    """Neither TeX nor HTML."""
+    texts = ["photo $1_$x_.jpg", "a $ b", r"\frac{$", "<b>bold</b> & co", "{", "100 %"]
+    for text in texts:
+        panel = PANEL._replace(title=text, bars={text: (1, 1, 3, 2)})
+        answer = Answer([panel], {text: text}, CURVE._replace(title=text))
+        figure = still(answer)
+        assert plots.jpeg(figure)
+        assert figure.axes[0].get_title() == text
