@@ -330,17 +330,25 @@ def test_an_error_of_the_disk_is_not_taken_for_one_of_the_picture(monkeypatch, t
         load_photo(path)
 
 
-@pytest.mark.parametrize("path", ["missing/photo.jpg", "photo.jpg", Path("cat"), Path()])
+@pytest.mark.parametrize(
+    "path", ["a\0b.jpg", "x" * 5000 + ".jpg", "missing/photo.jpg", "photo.jpg", Path("cat"), Path()]
+)
 def test_path_that_leads_nowhere(path):
     with pytest.raises(FileNotFoundError, match="expected a picture file, found none at"):
         load_photo(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("cats", "cat"), ("Rocket", "rocket"), ("dog", "astronaut, camera")]
+    ("name", "nearest"),
+    [
+        ("x" * 300, "astronaut, camera"),
+        ("cats", "cat"),
+        ("Rocket", "rocket"),
+        ("dog", "astronaut, camera"),
+    ],
 )
 def test_unknown_name_is_answered_with_the_nearest(name, nearest):
-    with pytest.raises(ValueError, match=f"got '{name}'; the nearest names are .*{nearest}"):
+    with pytest.raises(ValueError, match=f"got '{name[:76]}.*; the nearest names are .*{nearest}"):
         load_photo(name)
 
 
@@ -410,6 +418,7 @@ def changed(dtype, value):
         (np.zeros((3, 4, 5)), r"got \(3, 4, 5\)"),
         (np.zeros((2, 3, 4, 3)), r"got \(2, 3, 4, 3\)"),
         (np.zeros(5), r"got \(5,\)"),
+        (np.ma.masked_array(np.zeros((4, 5)), mask=True), "got one with values that are none"),
         (np.zeros((0, 5, 3)), r"got \(0, 5, 3\)"),
     ],
 )

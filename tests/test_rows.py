@@ -21,7 +21,7 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
 
 
-@pytest.mark.parametrize("value", ['"quoted", and comma', "two\nlines", "é"])
+@pytest.mark.parametrize("value", ['"quoted", and comma', "two\nlines", "é", "\r", "a\rb", "a\r\n"])
 def test_any_text_comes_back(tmp_path, value):
     path = tmp_path / "rows.csv"
     write_rows(path, COLUMNS, [A | {"label": value}, B])

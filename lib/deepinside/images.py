@@ -10,8 +10,9 @@ import difflib
 import io
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -360,15 +361,17 @@ def _found(source: object) -> tuple[np.ndarray | Image.Image | Path | io.BytesIO
     if isinstance(source, np.ndarray | Image.Image):
         return source, "the picture"
     if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(source), f"{len(source)} bytes"
-    if not isinstance(source, str | PathLike):
+        content = bytes(source)
+        return io.BytesIO(content), f"{len(content)} bytes"
+    if not isinstance(source, str | PathLike) or not isinstance(fspath(source), str):
         expected = "a photo's name, a path, bytes, a PIL image or a NumPy array"
         raise ValueError(f"expected {expected}, got {type(source).__name__}")
     path = Path(source)
-    if path.is_file():
-        return path, str(source)
+    with suppress(OSError):  # of a name that no file can have
+        if path.is_file():
+            return path, str(source)
     if isinstance(source, str) and path.name == source and not path.suffix:
         nearest = ", ".join(difflib.get_close_matches(source, _PHOTOS, n=3) or _PHOTOS)
-        expected = f"expected the name of a photo or a file, got {source!r}"
+        expected = f"expected the name of a photo or a file, got {shown(source)}"
         raise ValueError(f"{expected}; the nearest names are {nearest}")
-    raise FileNotFoundError(f"expected a picture file, found none at {source}")
+    raise FileNotFoundError(f"expected a picture file, found none at {str(source)[:300]}")

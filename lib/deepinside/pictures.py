@@ -72,6 +72,8 @@ def picture_orientation(source: Source, what: str, max_pixels: int) -> int:
 
 def array_photo(array: np.ndarray, max_pixels: int) -> Tensor:
     """Return an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a photo (3, H, W)."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError("expected an array without a mask, got one with values that are none")
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
         shapes = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"

@@ -67,9 +67,10 @@ def write_rows(
     beside = path.with_name(f"{path.name}.{token_hex(4)}.new")
     with _opened(beside, "x", encoding) as file:
         try:
-            writer = _writer(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+            write = _writer(file, columns)
+            write(dict(zip(columns, columns, strict=True)))
+            for row in rows:
+                write(row)
             file.close()
             beside.replace(path)
         finally:
@@ -85,10 +86,10 @@ def appending(
     If the process is killed, every row that it appended is in the file.
     """
     with _opened(path, "a") as file:
-        writer = _writer(file, columns)
+        write = _writer(file, columns)
 
         def append(row: Mapping[str, object]) -> None:
-            writer.writerow(row)
+            write(row)
             file.flush()
 
         yield append
@@ -129,5 +130,17 @@ def _opened(path: Path, mode: str, encoding: str = "utf-8") -> IO[str]:
     return path.open(mode, encoding=encoding, errors="backslashreplace", newline="")
 
 
-def _writer(file: IO[str], columns: Sequence[str]) -> csv.DictWriter:
-    return csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+def _writer(file: IO[str], columns: Sequence[str]) -> Callable[[Mapping[str, object]], None]:
+    """Return what writes a row; one with a carriage return in quotes, or it could not be read."""
+    plain, quoted = (
+        csv.DictWriter(
+            file, columns, restval="", extrasaction="ignore", lineterminator="\n", quoting=quoting
+        )
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+
+    def write(row: Mapping[str, object]) -> None:
+        has_return = any("\r" in str(value) for value in row.values())
+        (quoted if has_return else plain).writerow(row)
+
+    return write
