@@ -44,7 +44,8 @@ def test_a_number_may_be_one_of_numpy_or_torch(value):
 
 
 @pytest.mark.parametrize(
-    "value", [*TEXTS, True, np.True_, float("nan"), float("inf"), np.float32("-inf"), -0.1, 2.1]
+    "value",
+    [*TEXTS, True, np.True_, float("nan"), float("inf"), np.float32("-inf"), -0.1, 2.1, 10**400],
 )
 def test_what_is_no_number_of_the_range_is_told(value):
     with pytest.raises(ValueError, match="expected a noise of at least 0 and at most 2, got "):

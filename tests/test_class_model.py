@@ -11,6 +11,7 @@ from tqdm import tqdm
 from deepinside.class_model import ClassModels, Pixels, ascent, class_model
 from deepinside.networks import Network, Normalization
 from deepinside.regularizers import (
+    MODERN,
     PAPER,
     Fourier,
     Regularizers,
@@ -681,7 +682,7 @@ def test_network_sees_the_image_blurred(small):
         ),
         ({"objective": None}, "expected an objective of score, log_probability, got None"),
         ({"norm": "l1"}, "expected a norm of squared, plain, got 'l1'"),
-        ({"diverging": "warn"}, "expected diverging to be raise or mark, got 'warn'"),
+        ({"diverging": "warn"}, "expected diverging of raise, mark, got 'warn'"),
         ({"start": "mean"}, 'expected a start of "zero", "noise" or images (N, C, H, W), got \'me'),
         (
             {"start": None},
@@ -716,8 +717,8 @@ def test_network_sees_the_image_blurred(small):
             {"l2_weight": float("inf")},
             "expected a finite l2_weight of 0 or more, for all images or each, got inf",
         ),
-        ({"l2_weight": torch.zeros(2, 2)}, "for all images or each, got tensor([[0."),
-        ({"step_size": torch.ones(1, 1)}, "for all images or each, got tensor([[1.]])"),
+        ({"l2_weight": torch.zeros(2, 2)}, "or each, got a tensor of shape (2, 2)"),
+        ({"step_size": torch.ones(1, 1)}, "or each, got a tensor of shape (1, 1)"),
         ({"step_size": 0}, "expected a finite step_size above 0, for all images or each, got 0"),
         ({"step_size": [1.0, -1.0]}, "above 0, for all images or each, got [1.0, -1.0]"),
         (
@@ -728,16 +729,16 @@ def test_network_sees_the_image_blurred(small):
             {"step_size": float("nan")},
             "expected a finite step_size above 0, for all images or each, got nan",
         ),
-        ({"steps": 0}, "expected at least 1 step, got 0"),
-        ({"steps": -3}, "expected at least 1 step, got -3"),
-        ({"steps": 2.0}, "expected at least 1 step, got 2.0"),
-        ({"snapshots": 0}, "expected from 1 to 11 snapshots, got 0"),
-        ({"snapshots": 12}, "expected from 1 to 11 snapshots, got 12"),
-        ({"snapshots": 2.0}, "expected from 1 to 11 snapshots, got 2.0"),
-        ({"stop_at": 0}, "expected a probability between 0 and 1 to stop at, got 0"),
-        ({"stop_at": 1}, "expected a probability between 0 and 1 to stop at, got 1"),
-        ({"stop_at": 2}, "expected a probability between 0 and 1 to stop at, got 2"),
-        ({"stop_at": float("nan")}, "expected a probability between 0 and 1 to stop at, got nan"),
+        ({"steps": 0}, "expected a number of steps from 1 to 100000, got 0"),
+        ({"steps": -3}, "expected a number of steps from 1 to 100000, got -3"),
+        ({"steps": 2.0}, "expected a number of steps from 1 to 100000, got 2.0"),
+        ({"snapshots": 0}, "expected a number of snapshots from 1 to 11, got 0"),
+        ({"snapshots": 12}, "expected a number of snapshots from 1 to 11, got 12"),
+        ({"snapshots": 2.0}, "expected a number of snapshots from 1 to 11, got 2.0"),
+        ({"stop_at": 0}, "expected a probability to stop at above 0 and at most 1, got 0"),
+        ({"stop_at": 1}, "expected a probability below 1 to stop at, got 1"),
+        ({"stop_at": 2}, "expected a probability to stop at above 0 and at most 1, got 2"),
+        ({"stop_at": float("nan")}, "a probability to stop at above 0 and at most 1, got nan"),
         ({"start": "noise"}, "expected a torch.Generator for noise and views, or one for each im"),
         ({"regularizers": Regularizers(jitter=1)}, "for noise and views, or one for each image"),
         ({"regularizers": Regularizers(rotation=1)}, "noise and views, or one for each image"),
@@ -760,12 +761,18 @@ def test_network_sees_the_image_blurred(small):
         ({"target": 10}, "expected a class index from 0 to 9, got 10"),
         ({"target": [1, -1]}, "expected a class index from 0 to 9, got -1"),
         ({"target": "eleven"}, "expected the name of a class, got 'eleven'"),
-        ({"regularizers": Regularizers(jitter=-1)}, "expected a jitter of 0 or more, got -1"),
+        (
+            {"regularizers": Regularizers(jitter=-1)},
+            "expected a jitter of at least 0 and at most 1000, got -1",
+        ),
         (
             {"regularizers": Regularizers(blur=float("nan"))},
-            "expected a blur of 0 or more, got nan",
+            "expected a blur of at least 0 and at most 1000, got nan",
         ),
-        ({"regularizers": Regularizers(scale=(0, 1))}, "with 0 < low <= high, got (0, 1)"),
+        (
+            {"regularizers": Regularizers(scale=(0, 1))},
+            "expected the low end of a scale above 0 and at most 100, got 0",
+        ),
     ],
 )
 def test_wrong_option_is_answered_with_what_was_expected_and_got(
@@ -1098,3 +1105,138 @@ def test_gpu_gives_what_the_cpu_gives(small, own, how):
     assert got.snapshots.device.type == "cuda"
     torch.testing.assert_close(got.snapshots.cpu(), expected.snapshots)
     torch.testing.assert_close(got.scores.cpu(), expected.scores)
+
+
+# What is no start, no ascent and no option
+
+
+@pytest.mark.parametrize("value", [-5.0, -0.5, 1.5, 50.0, 255.0])
+def test_a_start_that_is_no_image_is_told(digits_network, value):
+    start = torch.full((1, 1, 28, 28), value)
+    with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got"):
+        class_model(digits_network, 3, start=start)
+
+
+class Ends(nn.Module):
+    """A linear network with something at its end."""
+
+    def __init__(self, end):
+        super().__init__()
+        self.linear = nn.Linear(3 * 5 * 7, 4)
+        self.end = end
+
+    def forward(self, images):
+        return self.end(self.linear(images.flatten(1)))
+
+
+NO_ASCENT = {
+    "detached": (lambda s: s.detach(), "expected a network with a gradient by the image"),
+    "without gradient": (lambda s: s.detach() + 1, "expected a network with a gradient"),
+    "constant": (lambda s: torch.arange(4.0).expand(len(s), -1), "expected a network with a gr"),
+    "rounded": (lambda s: s.round(), "a gradient of 0 for class 1, image 0: are all ReLUs closed"),
+    "closed ReLUs": (lambda s: (s - 1e3).relu(), "a gradient of 0 for class 1, image 0"),
+    "NaN": (lambda s: s * torch.nan, "expected finite class scores, got 8 of 8"),
+    "soft-max": (lambda s: s.softmax(1), "got those of a soft-max"),
+}
+
+
+@pytest.mark.parametrize(("end", "message"), NO_ASCENT.values(), ids=NO_ASCENT)
+@pytest.mark.parametrize("diverging", ["raise", "mark"])
+def test_an_ascent_that_is_none_is_told(end, message, diverging):
+    start = torch.full((2, 3, 5, 7), 0.25)
+    with pytest.raises(ValueError, match=message):
+        class_model(Ends(end), 1, start=start, diverging=diverging, step_size=0.01)
+
+
+def test_the_one_image_of_a_batch_that_cannot_climb_is_told():
+    network = Ends(lambda scores: (scores - 10).relu())
+    with torch.no_grad():
+        network.linear.weight.fill_(0.2)
+        network.linear.bias.zero_()
+    # 105 intensities of 0.2 each: the scores are 5.25 and 15.75
+    start = torch.stack([torch.full((3, 5, 7), value) for value in (0.25, 0.75)])
+    with pytest.raises(ValueError, match="for class 1, image 0"):
+        class_model(network, 1, start=start, step_size=0.01)
+    assert class_model(network, 1, start=start[1:], step_size=0.01).class_scores[-1] > 5.75
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"regularizers": ()}, r"expected regularizers as Regularizers, got \(\)"),
+        ({"regularizers": None}, "expected regularizers as Regularizers, got None"),
+        ({"clip": "yes"}, "expected clip as True or False, got 'yes'"),
+        ({"steps": 10**9}, "expected a number of steps from 1 to 100000"),
+        ({"steps": 10**5, "snapshots": 10**5, "l2_weight": [0.1] * 20}, "1,000,000,000 values tog"),
+        ({"steps": None}, "expected a number of steps"),
+        ({"steps": True}, "expected a number of steps"),
+        ({"snapshots": "2"}, "expected a number of snapshots"),
+        ({"stop_at": "a"}, "expected a probability to stop at"),
+        ({"l2_weight": None}, "expected a finite l2_weight"),
+        ({"l2_weight": "a"}, "expected a finite l2_weight"),
+        ({"l2_weight": ["a"]}, "expected a finite l2_weight"),
+        ({"l2_weight": True}, "expected a finite l2_weight"),
+        ({"l2_weight": torch.tensor(1j)}, "expected a finite l2_weight"),
+        ({"step_size": None}, "expected a finite step_size"),
+        ({"step_size": torch.ones((), device="meta")}, "expected a finite step_size"),
+        ({"norm": np.zeros(2)}, "expected a norm of squared, plain"),
+        ({"generator": 0}, "expected a torch.Generator"),
+        ({"generator": "a"}, "expected a torch.Generator"),
+        ({"start": torch.ones(1, 1, 28, 28, device="meta")}, "expected images as a tensor"),
+        ({"start": torch.ones(1, 1, 0, 0)}, "expected a batch of images"),
+        ({"target": 2.5}, "expected a class index"),
+        ({"target": object()}, "expected a class index"),
+        ({"target": iter([1])}, "expected a class index"),
+        ({"network": None}, "expected a network as an nn.Module, got None"),
+        ({"network": "digits"}, "expected a network as an nn.Module, got 'digits'"),
+    ],
+    ids=str,
+)
+def test_an_option_that_is_none_is_told(digits_network, options, message):
+    given = {"network": digits_network, "target": 3, "steps": 2, "step_size": 0.01} | options
+    with pytest.raises(ValueError, match=message):
+        class_model(**given)
+
+
+def test_numbers_may_be_those_of_numpy(digits_network):
+    options = {"steps": 4, "snapshots": 3, "step_size": 0.01, "l2_weight": 0.5, "stop_at": 0.9}
+    numpys = {"steps": np.int64(4), "snapshots": np.uint8(3), "step_size": np.float64(0.01)}
+    numpys |= {"l2_weight": np.array([0.5]), "stop_at": np.float64(0.9)}
+    expected = class_model(digits_network, 3, **options)
+    for found, wanted in zip(class_model(digits_network, 3, **numpys), expected, strict=True):
+        assert found.equal(wanted)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("how", [PAPER, MODERN._replace(jitter=2.0, blur=1.0)])
+def test_a_network_of_half_precision_is_climbed_in_single_precision(digits_network, kind, how):
+    half = copy.deepcopy(digits_network).to(kind)
+    options = {"steps": 4, "step_size": 0.02, "regularizers": how}
+    got = class_model(half, [3, 8], generator=seeded(0), **options)
+    expected = class_model(digits_network, [3, 8], generator=seeded(0), **options)
+    assert got.images.dtype == torch.float32
+    torch.testing.assert_close(got.images, expected.images, rtol=0, atol=0.05)
+    assert (got.class_scores[-1] > got.class_scores[0]).all()
+
+
+@pytest.mark.parametrize("how", [PAPER, MODERN._replace(jitter=2.0, blur=1.0)])
+def test_the_default_type_of_numbers_changes_nothing(digits_network, how):
+    options = {"steps": 4, "step_size": 0.02, "start": "noise", "regularizers": how}
+    expected = class_model(digits_network, 3, generator=seeded(0), **options).images
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = class_model(digits_network, 3, generator=seeded(0), **options).images
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+
+
+def test_one_unit_has_scores_and_no_probabilities():
+    one = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
+    options = {"start": torch.zeros(1, 1, 1, 2), "steps": 2, "step_size": 0.1}
+    found = class_model(one, 0, **options)
+    assert found.class_scores[-1] > found.class_scores[0]
+    with pytest.raises(ValueError, match="expected two classes or more for probabilities"):
+        _ = found.class_probabilities
+    with pytest.raises(ValueError, match="expected two classes or more for probabilities"):
+        class_model(one, 0, stop_at=0.9, **options)

@@ -1,6 +1,7 @@
 import copy
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import Saliency
@@ -229,10 +230,10 @@ def test_smooth_grad_explains_the_clean_image_s_class(exact_digits, some_digits)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"samples": 0}, "expected at least 1 sample, got 0"),
-        ({"noise": -0.1}, "expected a noise of 0 or more, got -0.1"),
-        ({"noise": float("nan")}, "expected a noise of 0 or more, got nan"),
-        ({"noise": float("inf")}, "expected a noise of 0 or more, got inf"),
+        ({"samples": 0}, "expected a number of samples from 1 to 10000, got 0"),
+        ({"noise": -0.1}, "expected a noise of at least 0 and at most 10, got -0.1"),
+        ({"noise": float("nan")}, "expected a noise of at least 0 and at most 10, got nan"),
+        ({"noise": float("inf")}, "expected a noise of at least 0 and at most 10, got inf"),
     ],
 )
 def test_smooth_grad_checks_its_options(digits_network, digits, options, message):
@@ -548,3 +549,87 @@ def test_gpu_gives_what_the_cpu_gives(method, generator):
     got = method(network.to("cuda"), images.to("cuda"), 1)
     assert got.device.type == "cuda"
     torch.testing.assert_close(got.cpu(), expected)
+
+
+# What is none
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": None}, "expected a number of samples"),
+        ({"samples": 2.5}, "expected a number of samples"),
+        ({"samples": 10**9}, "expected a number of samples"),
+        ({"noise": None}, "expected a noise"),
+        ({"noise": "a"}, "expected a noise"),
+        ({"noise": torch.tensor([0.1, 0.2])}, "expected a noise"),
+        ({"noise": 1e6}, "expected a noise"),
+        ({"generator": None}, "expected a torch.Generator, got None"),
+        ({"generator": 0}, "expected a torch.Generator, got 0"),
+        ({"generator": np.random.default_rng(0)}, "expected a torch.Generator"),
+    ],
+    ids=str,
+)
+def test_an_option_of_smooth_grad_that_is_none_is_told(digits_network, digits, options, message):
+    with pytest.raises(ValueError, match=message):
+        smooth_grad(digits_network, digits.images[:1], 3, **({"generator": seeded(0)} | options))
+
+
+def test_much_noise_is_no_image_and_has_a_map(digits_network, digits):
+    for noise in (0.5, 3, np.float32(10)):
+        got = smooth_grad(
+            digits_network, digits.images[:1], 0, generator=seeded(0), samples=2, noise=noise
+        )
+        assert got.isfinite().all()
+        assert got.max() > 0
+
+
+def test_smooth_grad_is_the_same_whatever_the_default_type(digits_network, digits):
+    options = {"samples": 3}
+    expected = smooth_grad(digits_network, digits.images[:2], generator=seeded(0), **options)
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = smooth_grad(digits_network, digits.images[:2], generator=seeded(0), **options)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert got.equal(expected)
+
+
+MAPS = [
+    image_gradient,
+    saliency_map,
+    gradient_times_input,
+    lambda *given: smooth_grad(*given, generator=seeded(0), samples=2),
+]
+
+
+class Ends(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.linear = nn.Linear(3 * 4 * 5, 4)
+        self.end = end
+
+    def forward(self, images):
+        return self.end(self.linear(images.flatten(1)))
+
+
+@pytest.mark.parametrize("function", MAPS)
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (lambda scores: scores.detach(), "expected a network with a gradient by the image"),
+        (lambda scores: torch.ones(len(scores), 4), "expected a network with a gradient by the"),
+        (lambda scores: scores * torch.nan, "expected finite class scores"),
+        (lambda scores: scores.softmax(1), "got those of a soft-max"),
+        (lambda scores: scores.sub(scores.detach()).sqrt(), "expected a finite gradient"),
+    ],
+)
+def test_a_map_of_what_has_no_gradient_is_refused(function, end, message):
+    with pytest.raises(ValueError, match=message):
+        function(Ends(end), torch.rand(2, 3, 4, 5), 1)
+
+
+@pytest.mark.parametrize("network", [None, "digits", nn.Flatten()])
+def test_ten_crops_need_a_network(network):
+    with pytest.raises(ValueError, match="expected a Network, got"):
+        ten_crop_saliency(network, torch.rand(3, 20, 30), 1)

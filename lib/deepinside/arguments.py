@@ -53,7 +53,10 @@ def number(
     """
     real = _scalar(value)
     is_real = isinstance(real, Real) and not isinstance(real, bool | np.bool_)
-    good = is_real and math.isfinite(real) and low <= real <= (math.inf if high is None else high)
+    # whole numbers are of any size, and compare exactly with those that are infinite
+    good = (
+        is_real and -math.inf < real < math.inf and real >= low and (high is None or real <= high)
+    )
     if not good or (above and real == low):
         span = f"above {low:g}" if above else f"of at least {low:g}"
         span += "" if high is None else f" and at most {high:g}"
@@ -96,6 +99,12 @@ def checked_map(
     if not signed and low < 0:
         raise ValueError(f"{expected} of at least 0, got values down to {low.item():.4g}")
     return values
+
+
+def check_generator(generator: object) -> None:
+    """Raise a ValueError unless this is a generator of random numbers of torch."""
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"expected a torch.Generator, got {shown(generator)}")
 
 
 def shown(value: object) -> str:

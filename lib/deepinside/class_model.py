@@ -11,14 +11,21 @@ arguments; what later work puts in their place is in `deepinside.regularizers`.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from deepinside.class_score import Target, check_images, target_classes
+from deepinside.arguments import number, shown, whole_number
+from deepinside.class_score import (
+    Target,
+    check_images,
+    gradient_by,
+    probabilities,
+    scores_and_classes,
+)
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.regularizers import PAPER, Adam, Fourier, Regularizers, drawn, transformed
 
@@ -34,6 +41,10 @@ PerImage = float | Sequence[float] | Tensor
 
 # an image whose root mean square is larger than this has diverged
 _DIVERGED = 1e3
+_MOST_STEPS = 100_000
+# values of all snapshots together: 4 GB
+_MOST_KEPT = 10**9
+_FLOATS = (torch.float32, torch.float64)
 
 
 class Pixels(NamedTuple):
@@ -130,7 +141,7 @@ class ClassModels(NamedTuple):
     @property
     def class_probabilities(self) -> Tensor:
         """The probability of each image's own class, (T, N)."""
-        return _own(self.scores.softmax(-1), self.classes)
+        return _own(probabilities(self.scores), self.classes)
 
 
 @torch.inference_mode(False)
@@ -162,6 +173,7 @@ def class_model(
     ----------
     network : nn.Module
         To scores (N, classes). If it is no `Network`, the mean is 0 and `start` must be given.
+        Of half precision, it is climbed in float32.
     target : int, str, sequence or tensor
         The class of all images or N classes, by index or name.
     l2_weight, step_size : float or N of them
@@ -182,25 +194,31 @@ def class_model(
     Raises
     ------
     ValueError
-        Before any step, if an argument is none of these or their numbers differ.
+        Before any step, if an argument is none of these or their numbers differ, or if the score
+        of a class does not change with the image where it starts.
     FloatingPointError
         If an image diverges: the step size is too large.
     """
-    _expect(objective in [*OBJECTIVES], f"an objective of {', '.join(OBJECTIVES)}", objective)
-    _expect(norm in [*NORMS], f"a norm of {', '.join(NORMS)}", norm)
-    _expect(diverging in ["raise", "mark"], "diverging to be raise or mark", diverging)
-    _expect(isinstance(steps, int) and steps > 0, "at least 1 step", steps)
-    enough = isinstance(snapshots, int) and 0 < snapshots <= steps + 1
-    _expect(enough, f"from 1 to {steps + 1} snapshots", snapshots)
-    _expect(stop_at is None or 0 < stop_at < 1, "a probability between 0 and 1 to stop at", stop_at)
+    for given, known, what in (
+        (objective, [*OBJECTIVES], "an objective"),
+        (norm, [*NORMS], "a norm"),
+        (diverging, ["raise", "mark"], "diverging"),
+    ):
+        _expect(isinstance(given, str) and given in known, f"{what} of {', '.join(known)}", given)
+    steps = whole_number(steps, "a number of steps", 1, _MOST_STEPS)
+    snapshots = whole_number(snapshots, "a number of snapshots", 1, steps + 1)
+    if stop_at is not None:
+        stop_at = number(stop_at, "a probability to stop at", 0, 1, above=True)
+        _expect(stop_at < 1, "a probability below 1 to stop at", stop_at)
+    _expect(isinstance(clip, bool), "clip as True or False", clip)
+    _expect(isinstance(regularizers, Regularizers), "regularizers as Regularizers", regularizers)
     regularizers.check()
-    generators = [generator] if isinstance(generator, torch.Generator) else generator or ()
     noisy = isinstance(start, str) and start == "noise"
-    known = isinstance(generators, Sequence) and (generators or not (noisy or regularizers.views))
-    known = known and all(isinstance(each, torch.Generator) for each in generators)
-    _expect(known, "a torch.Generator for noise and views, or one for each image", generator)
+    generators = _generators(generator, needed=noisy or regularizers.views)
     mean, images = _mean_and_start(network, start)
     images, weights, sizes = _of_each(images, generators, target, l2_weight, step_size)
+    values = snapshots * images.numel()
+    _expect(values <= _MOST_KEPT, f"snapshots of up to {_MOST_KEPT:,} values together", values)
     # at every plain step the term λ ||I||² alone multiplies I by 1 - 2 α λ
     plain = norm == "squared" and not (regularizers.fourier or regularizers.adam)
     hopeless = (weights * sizes >= 1) & plain
@@ -209,12 +227,20 @@ def class_model(
     sizes[hopeless] = torch.nan
 
     network = in_evaluation_mode(network)
-    classes = target_classes(network, images, target)
+    # an image of half precision would lose small steps, and its norm may be beyond the type
+    narrow = images.dtype
+    if narrow not in _FLOATS:
+        mean, images, weights, sizes = (v.float() for v in (mean, images, weights, sizes))
+
+    def scored(centered: Tensor) -> Tensor:
+        return network((centered + mean).to(narrow)).to(images)
+
     parametrization = Fourier(images, mean) if regularizers.fourier else Pixels(mean, clip)
     unknown = parametrization.unknown(images)
     if noisy:
         unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
     unknown = parametrization.bounded(unknown)
+    classes = _climbable_classes(network, parametrization.centered(unknown) + mean, narrow, target)
     # the same memory: a size set to 0 below leaves its image alone from then on
     alpha = sizes.view(-1, *[1] * (unknown.ndim - 1))
 
@@ -222,7 +248,7 @@ def class_model(
         return _own(OBJECTIVES[objective](scores), classes) - weights * NORMS[norm](centered)
 
     states = ascent(
-        lambda centered: network(centered + mean),
+        scored,
         value,
         unknown,
         lambda step: regularizers.share_of_step(step, steps) * alpha,
@@ -241,9 +267,9 @@ def class_model(
             continue
         if scores is None:
             with torch.no_grad():
-                scores = network(centered + mean)
+                scores = scored(centered)
         if stop_at is not None:
-            sizes[_own(scores.softmax(1), classes) >= stop_at] = 0
+            sizes[_own(probabilities(scores), classes) >= stop_at] = 0
         if step in wanted or not sizes.any():
             norms = centered.flatten(1).norm(dim=1)
             kept.append((torch.tensor(step), centered + mean, scores.detach(), norms))
@@ -265,14 +291,50 @@ def _bar(steps: int) -> tqdm:
 
 def _expect(good: bool, what: str, got: object) -> None:
     if not good:
-        raise ValueError(f"expected {what}, got {got!r}")
+        raise ValueError(f"expected {what}, got {got if isinstance(got, type) else shown(got)}")
+
+
+def _generators(
+    given: torch.Generator | Sequence[torch.Generator] | None, *, needed: bool
+) -> Sequence[torch.Generator]:
+    if isinstance(given, torch.Generator):
+        return [given]
+    if given is None and not needed:
+        return ()
+    are_some = isinstance(given, Sequence) and (len(given) > 0 or not needed)
+    if are_some and all(isinstance(each, torch.Generator) for each in given or ()):
+        return given or ()
+    expected = "expected a torch.Generator for noise and views, or one for each image"
+    raise ValueError(f"{expected}, got {shown(given)}")
+
+
+def _climbable_classes(
+    network: nn.Module, images: Tensor, narrow: torch.dtype, target: Target
+) -> Tensor:
+    """Return the class of each image, whose score has to change with the image where it starts."""
+    images = images.detach().to(narrow).requires_grad_()
+    scores, classes = scores_and_classes(network, images, target)
+    gradient = gradient_by(_own(scores, classes), images, finite=False)
+    flat = (gradient == 0).flatten(1).all(1)
+    if flat.any():
+        i = int(flat.nonzero()[0])
+        raise ValueError(
+            "expected a class score that changes with the image at the start, got a gradient of 0 "
+            f"for class {int(classes[i])}, image {i}: are all ReLUs closed? Another start may help"
+        )
+    return classes
 
 
 def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Tensor]:
     """Return the training mean and the images to start from, (1 or N, C, H, W)."""
+    _expect(isinstance(network, nn.Module), "a network as an nn.Module", network)
     mean = network.normalization.mean if isinstance(network, Network) else torch.zeros(())
     if isinstance(start, Tensor):
         check_images(network, start)
+        if isinstance(network, Network):
+            size = (network.input_channels, *network.input_size)
+            shape = ", ".join(map(str, size))
+            _expect(start.shape[1:] == size, f"a start of shape (N, {shape})", tuple(start.shape))
         return mean.to(start), start
     known = isinstance(start, str) and start in ("zero", "noise")
     got = start if isinstance(start, str) else type(start)
@@ -291,19 +353,17 @@ def _of_each(
     step_size: PerImage,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the start, λ and α of as many images as the arguments agree on."""
-    weights, sizes = (
-        torch.as_tensor(values, dtype=images.dtype, device=images.device).detach()
-        for values in (l2_weight, step_size)
-    )
-    good = weights.ndim < 2 and bool(((weights >= 0) & weights.isfinite()).all())
-    _expect(good, "a finite l2_weight of 0 or more, for all images or each", l2_weight)
-    good = sizes.ndim < 2 and bool(((sizes > 0) & sizes.isfinite()).all())
-    _expect(good, "a finite step_size above 0, for all images or each", step_size)
-    scalar = getattr(target, "ndim", 1) == 0
+    what = "a finite l2_weight of 0 or more, for all images or each"
+    weights = _values(l2_weight, images, what)
+    _expect(bool((weights >= 0).all()), what, l2_weight)
+    what = "a finite step_size above 0, for all images or each"
+    sizes = _values(step_size, images, what)
+    _expect(bool((sizes > 0).all()), what, step_size)
+    is_one = isinstance(target, str) or getattr(target, "ndim", 1) == 0
     numbers = {
         "start": len(images),
         "generator": max(len(generators), 1),
-        "target": 1 if scalar or isinstance(target, int | str | None) else len(target),
+        "target": 1 if is_one or not isinstance(target, Sized) else len(target),
         "l2_weight": weights.numel(),
         "step_size": sizes.numel(),
     }
@@ -311,6 +371,20 @@ def _of_each(
     agree = {1, count}.issuperset(numbers.values())
     _expect(agree, "one value for all images or as many as images", numbers)
     return images.expand(count, -1, -1, -1), weights.expand(count), sizes.expand(count).clone()
+
+
+def _values(given: PerImage, images: Tensor, what: str) -> Tensor:
+    """Return a finite number, or one an image, in the images' type."""
+    try:
+        values = torch.as_tensor(given, dtype=None if isinstance(given, Tensor) else images.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected {what}, got {shown(given)}") from error
+    real = not (values.is_complex() or values.dtype == torch.bool or values.is_meta)
+    _expect(real and not isinstance(given, bool) and values.ndim < 2, what, given)
+    # a copy, as sizes are set to 0
+    values = values.detach().to(images, copy=True)
+    _expect(bool(values.isfinite().all()), what, given)
+    return values
 
 
 def _raise_if_diverged(diverged: Tensor, step: int, weights: Tensor, sizes: Tensor) -> None:

@@ -23,7 +23,7 @@ from deepinside.networks import Network, in_evaluation_mode
 # how far a value of an image may lie outside of [0, 1], as those of class models do
 _SLACK = 10.0
 # the range of the means of regions, and that of a network without a normalization of its own
-_REGIONS, _NORMALIZED = (-0.5, 1.5), (-3.0, 3.0)
+_REGIONS, _NORMALIZED = (-0.45, 1.45), (-3.0, 3.0)
 
 Target = int | str | Sequence[int | str] | Tensor | None
 
@@ -59,7 +59,7 @@ def class_score(network: nn.Module, images: Tensor, target: Target = None) -> Te
         If the images are not a batch, not finite, not in [0, 1] or not in the network's type; if
         the target is not one of its classes; or if what it returns are no scores.
     """
-    scores, classes = _scores_and_classes(network, images, target)
+    scores, classes = scores_and_classes(network, images, target)
     return scores.gather(1, classes[:, None])[:, 0]
 
 
@@ -68,14 +68,14 @@ def class_probability(network: nn.Module, images: Tensor, target: Target = None)
 
     Parameters and errors as for `class_score`, and if there is one class alone.
     """
-    scores, classes = _scores_and_classes(network, images, target)
+    scores, classes = scores_and_classes(network, images, target)
     return probabilities(scores).gather(1, classes[:, None])[:, 0]
 
 
 @torch.no_grad()
 def top_classes(network: nn.Module, images: Tensor, count: int = 5) -> list[list[ClassScore]]:
     """Return, for each image, the `count` classes of the highest scores, best first."""
-    scores, _ = _scores_and_classes(network, images, None)
+    scores, _ = scores_and_classes(network, images, None)
     shares = probabilities(scores)
     count = whole_number(count, "a count", 1, scores.shape[1])
     names = getattr(network, "class_names", None) or [str(c) for c in range(scores.shape[1])]
@@ -126,8 +126,9 @@ def check_images(network: nn.Module, images: Tensor) -> None:
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network as an nn.Module, got {shown(network)}")
-    if not isinstance(images, Tensor) or images.is_meta:
-        got = "one without values" if isinstance(images, Tensor) else type(images).__name__
+    if not isinstance(images, Tensor) or images.is_meta or images.layout != torch.strided:
+        kind = type(images).__name__
+        got = f"one on {images.device}, {images.layout}" if isinstance(images, Tensor) else kind
         raise ValueError(f"expected images as a tensor (N, C, H, W), got {got}")
     if images.ndim != 4 or not images.numel():
         hint = "; image[None] is a batch of one" if images.ndim == 3 else ""
@@ -212,13 +213,26 @@ def probabilities(scores: Tensor) -> Tensor:
     return scores.softmax(-1)
 
 
-def gradient_by(values: Tensor, images: Tensor) -> Tensor:
+def scores_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the scores of images that have been checked, or made of such, (N, classes).
+
+    Raises
+    ------
+    ValueError
+        If what the network returns are none.
+    """
+    scores = in_evaluation_mode(network)(images)
+    check_scores(scores, len(images))
+    return scores
+
+
+def gradient_by(values: Tensor, images: Tensor, *, finite: bool = True) -> Tensor:
     """Return the gradient of the sum of values by the images, as the images.
 
     Raises
     ------
     ValueError
-        If the values do not depend on the images, or the gradient is not finite.
+        If the values do not depend on the images, or the gradient has to be finite and is not.
     """
     gradient = None
     if values.requires_grad:
@@ -228,7 +242,7 @@ def gradient_by(values: Tensor, images: Tensor) -> Tensor:
             "expected a network with a gradient by the image, got none: its output does not depend "
             "on the image, or it detaches it, computes without gradient or is quantized"
         )
-    if not gradient.isfinite().all():
+    if finite and not gradient.isfinite().all():
         bad = (~gradient.isfinite()).sum().item()
         raise ValueError(f"expected a finite gradient, got {bad} values that are NaN or infinite")
     return gradient
@@ -258,19 +272,17 @@ def broadcast_to_images(values: Tensor, images: Tensor, name: str) -> Tensor:
 @torch.no_grad()
 def target_classes(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
     """Return each image's class index, (N,): its target, or its class of the highest score."""
-    return _scores_and_classes(network, images, target)[1]
+    return scores_and_classes(network, images, target)[1]
 
 
-def _scores_and_classes(
-    network: nn.Module, images: Tensor, target: Target
-) -> tuple[Tensor, Tensor]:
+def scores_and_classes(network: nn.Module, images: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+    """Return the scores (N, classes) of images, and each one's class (N,), as `class_score`."""
     check_images(network, images)
     names = getattr(network, "class_names", None)
     if target is not None and names:
         # known before the pass: a wrong target costs nothing
         target = class_indices(target, len(images), names)
-    scores = in_evaluation_mode(network)(images)
-    check_scores(scores, len(images))
+    scores = scores_of(network, images)
     if target is None:
         return scores, scores.detach().argmax(1)
     if not names:

@@ -16,12 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deepinside.arguments import number, shown
+
 # how fast amplitudes fall with the frequency: in photographs about as 1 / frequency, which
 # here gives grainy images of many small parts; a steeper fall gives fewer and larger ones
 _DECAY = 1.7
 _GAIN = 0.5
 # how strongly red, green and blue go together, about as in photographs
 _COLOR_CORRELATION = 0.7
+# beyond these no photograph is anything but a blot
+_MOST_PIXELS, _MOST_SCALE = 1000, 100
 
 
 class Regularizers(NamedTuple):
@@ -33,7 +37,7 @@ class Regularizers(NamedTuple):
         Of the random views: the longest shift in pixels, the smallest and the largest
         enlargement, the largest angle either way in degrees.
     blur : float
-        The network sees the image blurred by a Gaussian of so many pixels.
+        The network sees the image blurred by a Gaussian of so many pixels, up to 1,000.
     fourier, adam, anneal : bool
         Ascend in the coefficients of `Fourier`, not in pixels; follow the direction of
         `Adam`, not the gradient; let the step size fall to 0 along half a cosine.
@@ -58,13 +62,17 @@ class Regularizers(NamedTuple):
 
     def check(self) -> None:
         """Raise a ValueError unless every value is in its range."""
-        for name in ("jitter", "rotation", "blur"):
-            value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"expected a {name} of 0 or more, got {value}")
+        number(self.jitter, "a jitter", 0, _MOST_PIXELS)
+        number(self.rotation, "a rotation", 0, 180)
+        number(self.blur, "a blur", 0, _MOST_PIXELS)
         pair = isinstance(self.scale, Sequence) and len(self.scale) == 2
-        if not pair or not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(f"expected a scale (low, high) with 0 < low <= high, got {self.scale}")
+        if not pair or isinstance(self.scale, str):
+            raise ValueError(f"expected a scale (low, high), got {shown(self.scale)}")
+        low = number(self.scale[0], "the low end of a scale", 0, _MOST_SCALE, above=True)
+        number(self.scale[1], "the high end of a scale", low, _MOST_SCALE)
+        for name in ("fourier", "adam", "anneal"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"expected {name} as True or False, got {getattr(self, name)!r}")
 
 
 PAPER = Regularizers()
@@ -108,8 +116,12 @@ def random_view(images: Tensor, uniform: Tensor, how: Regularizers) -> Tensor:
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Return zero-centered images blurred by a Gaussian of `sigma` pixels, 0 outside."""
+    sigma = number(sigma, "a blur", 0, _MOST_PIXELS)
+    if sigma == 0:
+        return images
     reach = math.ceil(3 * sigma)
-    kernel = torch.exp(-torch.arange(-reach, reach + 1.0).square() / (2 * sigma**2))
+    places = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-places.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).to(images).repeat(images.shape[1], 1, 1, 1)
     groups = len(kernel)
     across = F.conv2d(images, kernel, padding=(0, reach), groups=groups)
@@ -179,7 +191,8 @@ def drawn(
 ) -> Tensor:
     """Return random values in the shape of `like`, each image's from its own generator."""
     # as float32 on the generator's device, so that a run repeats on any device
-    values = [sample(like.shape[1:], generator=g, device=g.device) for g in generators]
+    options = {"dtype": torch.float32}
+    values = [sample(like.shape[1:], generator=g, device=g.device, **options) for g in generators]
     return torch.stack(values).to(like).expand_as(like)
 
 

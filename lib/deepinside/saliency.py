@@ -12,12 +12,21 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deepinside.class_score import Target, check_images, class_score, target_classes
-from deepinside.images import View, crop, in_channels_of, lay_back, resize_photo
+from deepinside.arguments import check_generator, number, shown, whole_number
+from deepinside.class_score import (
+    Target,
+    check_images,
+    class_score,
+    gradient_by,
+    scores_of,
+    target_classes,
+)
+from deepinside.images import View, check_photo, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16
+_MOST_SAMPLES, _MOST_NOISE = 10_000, 10
 
 
 def image_gradient(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
@@ -44,9 +53,8 @@ def image_gradient(network: nn.Module, images: Tensor, target: Target = None) ->
     check_images(network, images)
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
-        scores = class_score(network, images, target)
         # an image's score depends on no other image, so the sum's gradient holds each one's
-        return torch.autograd.grad(scores.sum(), images)[0]
+        return gradient_by(class_score(network, images, target), images)
 
 
 def saliency_map(network: nn.Module, images: Tensor, target: Target = None) -> Tensor:
@@ -90,9 +98,9 @@ def smooth_grad(
     generator : torch.Generator
         Draws the noise; the same generator state gives the same map.
     samples : int
-        How many noisy copies of each image.
+        How many noisy copies of each image, up to 10,000.
     noise : float
-        Standard deviation of the Gaussian noise, in units of intensity.
+        Standard deviation of the Gaussian noise, in units of intensity, up to 10.
     squared : bool
         Average squared gradients. The map has the unit of `image_gradient` squared: take its
         root before comparing how peaked or how dense it is with that of other maps.
@@ -100,12 +108,11 @@ def smooth_grad(
     Raises
     ------
     ValueError
-        As `image_gradient`, or if `samples` < 1 or `noise` < 0.
+        As `image_gradient`, or if `samples`, `noise` or `generator` is none.
     """
-    if samples < 1:
-        raise ValueError(f"expected at least 1 sample, got {samples}")
-    if not (noise >= 0 and math.isfinite(noise)):
-        raise ValueError(f"expected a noise of 0 or more, got {noise}")
+    samples = whole_number(samples, "a number of samples", 1, _MOST_SAMPLES)
+    noise = number(noise, "a noise", 0, _MOST_NOISE)
+    check_generator(generator)
     classes = target_classes(network, images, target)
     total = torch.zeros_like(images)
     copies = max(1, _IMAGES_A_PASS // len(images))
@@ -113,12 +120,21 @@ def smooth_grad(
         count = min(copies, samples - done)
         repeated = images.detach().repeat(count, 1, 1, 1)
         # drawn as float32 on the generator's device, so that a run repeats on any device
-        drawn = torch.randn(repeated.shape, generator=generator, device=generator.device)
-        gradients = image_gradient(
-            network, repeated + noise * drawn.to(repeated), classes.repeat(count)
+        drawn = torch.randn(
+            repeated.shape, generator=generator, device=generator.device, dtype=torch.float32
         )
+        noisy = repeated + noise * drawn.to(repeated)
+        gradients = _noisy_gradient(network, noisy, classes.repeat(count))
         total += (gradients.square() if squared else gradients).unflatten(0, (count, -1)).sum(0)
     return (total / samples).abs().amax(1)
+
+
+def _noisy_gradient(network: nn.Module, noisy: Tensor, classes: Tensor) -> Tensor:
+    """Return `image_gradient` of images that noise may have moved out of the range."""
+    with torch.inference_mode(False), torch.enable_grad():
+        noisy = noisy.detach().clone().requires_grad_()
+        scores = scores_of(network, noisy)
+        return gradient_by(scores.gather(1, classes.clone()[:, None]), noisy)
 
 
 def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None = None) -> Tensor:
@@ -137,7 +153,15 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
         (3, H, W), RGB in [0, 1], of any size.
     target : int or str, optional
         The class; without it the one of the highest mean score over the crops.
+
+    Raises
+    ------
+    ValueError
+        As `image_gradient`, or if the network is no `Network` or the photo is none.
     """
+    if not isinstance(network, nn.Module) or not hasattr(network, "resized_side"):
+        raise ValueError(f"expected a Network, got {shown(network):.80}")
+    check_photo(photo)
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     resized = in_channels_of(network, resized)
     (photo_height, photo_width), (height, width) = photo.shape[1:], resized.shape[1:]
@@ -148,15 +172,15 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
     evaluated = in_evaluation_mode(network)
     if target is None:
         with torch.no_grad():
-            scores = torch.cat([evaluated(part) for part in passes])
+            scores = torch.cat([scores_of(evaluated, part) for part in passes])
         target = int(scores.mean(0).argmax())
     maps = torch.cat([saliency_map(evaluated, part, target) for part in passes])
     straight, mirrored = maps.chunk(2)
-    total, shown = torch.zeros_like(resized[0]), torch.zeros_like(resized[0])
+    total, times = torch.zeros_like(resized[0]), torch.zeros_like(resized[0])
     for view, pair in zip(views, straight + mirrored.flip(-1), strict=True):
         crop(total, view).add_(pair)
-        crop(shown, view).add_(2)
-    return lay_back(total / shown, whole)
+        crop(times, view).add_(2)
+    return lay_back(total / times, whole)
 
 
 def _crop_views(whole: View, size: tuple[int, int]) -> list[View]:
