@@ -1,9 +1,14 @@
+import copy
 import itertools
 import math
+import warnings
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize, prune
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.vision_transformer import VisionTransformer
 
@@ -214,9 +219,255 @@ def test_randomizing_goes_by_the_generator(network, four_images):
     assert not torch.allclose(scores[0], network(four_images), atol=0.1)
 
 
-def test_unknown_layers_are_named(digits_network):
-    with pytest.raises(ValueError, match=r"expected names of layers_top_down, got \['layers.1'\]"):
-        randomize_layers(digits_network, ["layers.9", "layers.1"], generator=seeded())
+def small_network(change=lambda layer: None):
+    """A network whose two layers with weights were changed in one way."""
+    torch.manual_seed(6)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)
+    )
+    for layer in (network[0], network[4]):
+        change(layer)
+    network(torch.rand(2, 3, 8, 8))  # some compute their weight in a pass
+    return network.eval()
+
+
+class Squashed(nn.Module):
+    """A parametrization that no weight can be assigned through."""
+
+    def forward(self, weight):
+        return weight.tanh()
+
+
+class LowRank(nn.Module):
+    """A parametrization with parameters of its own."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.add = nn.Parameter(torch.rand(shape))
+
+    def forward(self, weight):
+        return weight + self.add
+
+
+def keep_from_training(layer, *, as_buffer):
+    weight = layer.weight.detach().clone()
+    del layer.weight
+    if as_buffer:
+        layer.register_buffer("weight", weight)
+    else:
+        layer.weight = weight
+
+
+def prune_twice(layer):
+    prune.l1_unstructured(layer, "weight", 0.5)
+    prune.random_unstructured(layer, "weight", 0.5)
+    prune.l1_unstructured(layer, "bias", 0.5)
+
+
+COMPUTED_WEIGHTS = {
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "weight norm of old": nn.utils.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "spectral norm of old": nn.utils.spectral_norm,
+    "orthogonal": nn.utils.parametrizations.orthogonal,
+    "one way": lambda layer: parametrize.register_parametrization(layer, "weight", Squashed()),
+    "low rank": lambda layer: parametrize.register_parametrization(
+        layer, "weight", LowRank(layer.weight.shape)
+    ),
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.9),
+    "pruned twice": prune_twice,
+    "a buffer": partial(keep_from_training, as_buffer=True),
+    "a tensor": partial(keep_from_training, as_buffer=False),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+@pytest.mark.parametrize("change", COMPUTED_WEIGHTS.values(), ids=COMPUTED_WEIGHTS)
+def test_weights_that_are_computed_are_redrawn_as_any(change, mode, generator):
+    network, images = small_network(change), torch.rand(2, 3, 8, 8, generator=generator)
+    state, scores = copy.deepcopy(network.state_dict()), network(images)
+    with mode():
+        names = layers_top_down(network)
+        randomized = randomize_layers(network, names, generator=seeded())
+        partly = randomize_layers(network, names[:1], generator=seeded())
+    assert names == ["4", "0"]
+    # the function's own weights, by the scores of a plain network that has them
+    plain = small_network()
+    for name in names:
+        weight = randomized.get_submodule(name).weight
+        assert (weight - network.get_submodule(name).weight).abs().min() > 0
+        inputs = weight[0].numel()
+        assert weight.std().item() == pytest.approx(math.sqrt(2 / inputs), rel=0.2)
+        with torch.no_grad():
+            plain.get_submodule(name).weight.copy_(weight)
+            plain.get_submodule(name).bias.zero_()
+    leaf = images.clone().requires_grad_()
+    torch.testing.assert_close(randomized(leaf), plain(leaf))
+    assert torch.autograd.grad(randomized(leaf).sum(), leaf)[0].any()
+    assert partly[0](images).equal(network[0](images))
+    assert not partly(images).equal(scores)
+    assert all(value.equal(state[name]) for name, value in network.state_dict().items())
+    assert network(images).equal(scores)
+
+
+def test_tied_weights_are_redrawn_and_frozen_ones_stay_frozen():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).requires_grad_(False)
+    network[1].weight = network[0].weight
+    nn.utils.parametrizations.weight_norm(network.append(nn.Linear(4, 4))[2])
+    network.requires_grad_(False)
+    names = layers_top_down(network)
+    randomized = randomize_layers(network, names, generator=seeded())
+    assert names == ["2", "1", "0"]
+    assert randomized[0].weight is randomized[1].weight
+    for layer, before in zip(randomized, network, strict=True):
+        assert (layer.weight - before.weight).abs().min() > 0
+    assert not any(parameter.requires_grad for parameter in randomized.parameters())
+
+
+def quantized(network):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated
+        return torch.ao.quantization.quantize_dynamic(network, {nn.Linear})
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (None, "expected a network as an nn.Module, got None"),
+        (nn.Linear, "expected a network as an nn.Module, got <class"),
+        (nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3)), r"got others: \['1'\]"),
+        (nn.Linear(2, 3, device="meta"), r"with weights of floats, got others: \[''\]"),
+        (quantized(small_network()), "with weights of floats, got others: .'4'"),
+    ],
+)
+def test_what_has_no_weights_to_randomize_is_named(network, words):
+    for call in (layers_top_down, lambda one: randomize_layers(one, [], generator=seeded())):
+        with pytest.raises(ValueError, match=words):
+            call(network)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["layers.9", "layers.1"], r"got \['layers.1'\]"),
+        ("layers.9", "got 'layers.9'"),
+        (None, "got None|and None"),
+        ([9], r"got \[9\]"),
+        ([None], r"got \[None\]"),
+        ({"layers.9"}, "got {'layers.9'}"),
+    ],
+)
+def test_unknown_layers_are_named(digits_network, names, words):
+    with pytest.raises(ValueError, match=f"expected names of layers_top_down, {words}"):
+        randomize_layers(digits_network, names, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda network: randomize_layers(network, ["layers.9"], generator=None),
+        lambda network: change_one_pixel(torch.rand(1, 3, 4, 4), amount=0.1, generator=7),
+    ],
+)
+def test_what_is_no_generator_is_named(digits_network, call):
+    with pytest.raises(
+        ValueError, match=r"expected a generator as a torch.Generator, got (None|7)"
+    ):
+        call(digits_network)
+
+
+# Maps, curves and images that are none
+
+
+def spoiled(shape):
+    """What is no tensor of finite floats of this shape, and what an error says of it."""
+    good = torch.rand(shape)
+    for value in (torch.nan, torch.inf, -torch.inf):
+        values = good.clone()
+        values.view(-1)[3] = value
+        yield values, "1 values that are NaN or infinite|finite images, got 1 values"
+    for values in (good.long(), good > 0.5, good.to(torch.complex64)):
+        yield values, "got shape .* of torch|of floats"
+    yield from (
+        (good.to("meta"), "on meta|one without values"),
+        (good[:0], r"got .*\(0, "),
+        (good.numpy(), "an array of shape|got ndarray"),
+        (None, "got None|and None"),
+        ("map", "(got|and) 'map'|got str"),
+        ([1.0, 2.0], r"(got|and) \[1.0, 2.0\]|got list"),
+    )
+
+
+TAKE_MAPS = {
+    "rank correlation": ((2, 4, 4), lambda maps: rank_correlation(maps, torch.rand(2, 4, 4))),
+    "rank correlation of the second": (
+        (2, 4, 4),
+        lambda maps: rank_correlation(torch.rand(2, 4, 4), maps),
+    ),
+    "deletion": ((2, 28, 28), lambda maps: curve_of(deletion_curve, maps)),
+    "insertion": ((2, 28, 28), lambda maps: curve_of(insertion_curve, maps)),
+    "area": ((2, 21), area_under),
+    "edges": ((2, 3, 8, 8), edge_maps),
+    "blur": ((2, 3, 32, 32), blurred),
+    "one pixel": (
+        (2, 3, 8, 8),
+        lambda images: change_one_pixel(images, amount=0.1, generator=seeded())[0],
+    ),
+}
+
+
+def curve_of(curve, maps, **options):
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+    options = {"replacement": torch.zeros(()), "steps": 2} | options
+    return curve(layers, torch.full((2, 1, 28, 28), 0.5), maps, **options)
+
+
+@pytest.mark.parametrize(("shape", "call"), TAKE_MAPS.values(), ids=TAKE_MAPS)
+def test_maps_and_images_that_are_none_are_named(shape, call):
+    for values, words in spoiled(shape):
+        with pytest.raises(ValueError, match=f"^expected .*({words})"):
+            call(values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("shape", "call"), TAKE_MAPS.values(), ids=TAKE_MAPS)
+def test_half_precision_is_computed_in_float32(shape, call, dtype):
+    torch.manual_seed(7)
+    values = torch.rand(shape, generator=seeded()).to(dtype)
+    got = call(values)
+    torch.manual_seed(7)
+    expected = call(values.float().requires_grad_())
+    assert not got.requires_grad
+    torch.testing.assert_close(got, expected.to(got.dtype))
+
+
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(({"steps": steps}, "a number of steps from 1 to 10000, got") for steps in (0, None, 2.0)),
+        *(({"steps": steps}, "a number of steps from 1 to 10000, got") for steps in (True, 10**9)),
+        ({"replacement": None}, "a replacement that broadcasts to .* got NoneType"),
+        ({"replacement": torch.zeros(5)}, r"a replacement that broadcasts to .* got \(5,\)"),
+        ({"replacement": torch.full((), torch.nan)}, "finite images, got 1568 values"),
+    ],
+)
+def test_wrong_options_of_curves_are_named(curve, options, words):
+    with pytest.raises(ValueError, match=f"expected {words}"):
+        curve_of(curve, torch.rand(2, 28, 28), **options)
+
+
+@pytest.mark.parametrize("steps", [np.int64(3), torch.tensor(3)])
+def test_steps_may_be_of_numpy(steps):
+    assert curve_of(deletion_curve, torch.rand(2, 28, 28), steps=steps).shape == (2, 4)
+
+
+def test_sizes_without_an_answer_are_named():
+    with pytest.raises(ValueError, match="expected curves of two points or more, got 1"):
+        area_under(torch.rand(2, 1))
+    with pytest.raises(ValueError, match=r"at least 26 x 26 pixels to blur, got \(25, 30\)"):
+        blurred(torch.rand(1, 3, 25, 30))
 
 
 # Removed pixels
@@ -306,7 +557,7 @@ def test_area_is_that_of_trapezoids():
     [
         (torch.rand(2, 28, 28), {}, r"expected maps of shape \(1, 28, 28\), got \(2, 28, 28\)"),
         (torch.rand(1, 1, 28, 28), {}, r"expected maps of shape \(1, 28, 28\)"),
-        (torch.rand(1, 28, 28), {"steps": 0}, "expected at least 1 step, got 0"),
+        (torch.rand(1, 28, 28), {"steps": 0}, "expected a number of steps from 1 to 10000, got 0"),
         (torch.rand(1, 28, 28), {"target": 10}, "expected a class index from 0 to 9"),
     ],
 )
@@ -341,7 +592,7 @@ def test_every_pixel_can_be_drawn(generator):
     assert len({tuple(place) for place in places.tolist()}) == 6
 
 
-@pytest.mark.parametrize("amount", [0, -0.1, 0.6, math.nan])
+@pytest.mark.parametrize("amount", [0, -0.1, 0.6, math.nan, None, True, "0.1"])
 def test_amount_must_leave_images_in_range(amount, generator):
     with pytest.raises(ValueError, match=r"expected an amount above 0 and at most 0\.5"):
         change_one_pixel(torch.rand(1, 3, 4, 4), amount=amount, generator=generator)

@@ -1,8 +1,11 @@
 import copy
 import sys
+import warnings
+from contextlib import contextmanager
 from importlib.resources import files
 from urllib.error import HTTPError, URLError
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -12,7 +15,10 @@ from deepinside.class_score import top_classes
 from deepinside.images import fit_photo, load_photo
 from deepinside.inference.preparation import prepare
 from deepinside.networks import (
+    Network,
+    Normalization,
     copy_sharing_weights,
+    from_model,
     imagenet_class_names,
     in_evaluation_mode,
     load_network,
@@ -251,6 +257,8 @@ def test_failing_download_names_the_networks_that_need_none(monkeypatch, failure
         ("fcn_resnet50", "resnet50"),
         ("", "efficientnet_lite0"),
         (3, "efficientnet_lite0"),
+        (None, "efficientnet_lite0"),
+        (["digits"], "digits"),
     ],
 )
 def test_unknown_name_is_answered_with_the_nearest(name, nearest):
@@ -293,6 +301,242 @@ def test_wrong_shape_is_answered_with_what_was_expected_and_got(network, shape, 
         network(torch.zeros(shape))
     assert "expected images of shape (N, 3, 224, 224)" in str(caught.value)
     assert f"got {shape}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        "cat",
+        [0.0],
+        np.zeros((1, 1, 28, 28), np.float32),
+        torch.zeros(1, 1, 28, 28).double(),
+        torch.zeros(1, 1, 28, 28, dtype=torch.uint8),
+        torch.zeros(1, 1, 28, 28, device="meta"),
+    ],
+    ids=lambda images: type(images).__name__,
+)
+def test_what_are_no_images_of_the_network_s_type_are_named(digits_network, images):
+    with pytest.raises(ValueError, match=r"digits expected images as a tensor of torch.float32 on"):
+        digits_network(images)
+
+
+# What torch is told at the time, and what is left as it was
+
+
+def default_dtype(dtype):
+    @contextmanager
+    def block():
+        torch.set_default_dtype(dtype)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+    return block
+
+
+def deterministic():
+    @contextmanager
+    def block():
+        torch.use_deterministic_algorithms(True)
+        yield
+        torch.use_deterministic_algorithms(False)
+
+    return block
+
+
+MODES = {
+    "no gradient": torch.no_grad,
+    "inference": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "default dtype": default_dtype(torch.float64),
+    "default device": lambda: torch.device("meta"),
+    "deterministic": deterministic(),
+}
+
+
+def flags():
+    return [
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+        torch.get_rng_state().tolist(),
+        warnings.filters[:],
+    ]
+
+
+def small_layers():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+
+
+LOADERS = {
+    "digits": lambda: load_network("digits"),
+    "squeezenet": lambda: load_network("squeezenet"),
+    "own model": lambda: from_model(small_layers().float(), **SMALL),
+    "own model of the mode": lambda: from_model(OF_A_MODE, **SMALL),
+    "copy": lambda: copy.deepcopy(LOADED),
+    "copy that shares": lambda: copy_sharing_weights(LOADED),
+}
+SMALL = {"class_names": ["a", "b", "c", "d", "e"], "input_size": (8, 8)}
+with torch.inference_mode():
+    OF_A_MODE = small_layers()
+LOADED = from_model(small_layers(), **SMALL)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_network_is_the_same_whatever_torch_is_told(loader, mode, generator):
+    own_weights = loader != "own model" or mode in ("no gradient", "inference", "deterministic")
+    if mode == "default device" and loader == "own model":
+        pytest.skip("a model without weights")
+    torch.manual_seed(8)
+    expected = LOADERS[loader]()
+    with MODES[mode]():
+        torch.manual_seed(8)
+        before = flags()
+        network = LOADERS[loader]()
+        if loader != "own model":  # which draws its weights
+            assert flags() == before
+    shape = (2, network.input_channels, *network.input_size)
+    images = torch.rand(shape, generator=generator)
+    if own_weights:
+        torch.testing.assert_close(scores_of(network, images), scores_of(expected, images))
+    assert next(network.parameters()).dtype == torch.float32
+    assert gradient_of_highest(network, images).any()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "squeezenet", "digits", "squeezenet1_1"])
+def test_loading_draws_nothing_from_torch_s_generator(name, request):
+    if name == "squeezenet1_1":
+        stored = torchvision.models.squeezenet1_1().state_dict()
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setattr(
+            torchvision.models.WeightsEnum, "get_state_dict", lambda weights, **options: stored
+        )
+    before = torch.get_rng_state()
+    load_network(name)
+    assert torch.get_rng_state().equal(before)
+
+
+# Parts that are none
+
+
+NORMALIZATION = Normalization(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
+PARTS = {
+    "normalization": NORMALIZATION,
+    "layers": small_layers(),
+    "name": "small",
+    "resized_side": 9,
+    "interpolation": "bilinear",
+    **SMALL,
+}
+
+
+class Then(nn.Module):
+    """A small classifier, and what `last` makes of its scores."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.layers, self.last = small_layers(), last
+
+    def forward(self, images):
+        return self.last(self.layers(images))
+
+
+class Twice(nn.Module):
+    """Needs its ReLU to work in place, which adds it twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.relu = small_layers(), nn.ReLU(inplace=True)
+
+    def forward(self, images):
+        scores = self.layers(images)
+        return self.relu(scores) + scores
+
+
+def of_nan():
+    layers = small_layers()
+    layers[0].weight.data[1] = torch.nan
+    return layers
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "words"),
+    [
+        ("normalization", [None, nn.Identity()], "a Normalization and layers as an nn.Module, got"),
+        ("layers", [None, small_layers], "a Normalization and layers as an nn.Module, got"),
+        ("name", [None, 3], "a name, and"),
+        ("interpolation", [None, "nearest", []], "a name, and .bilinear. or .bicubic."),
+        ("resized_side", [None, 0, 9.0, True, "9"], "a resized_side of at least 1"),
+        ("input_size", [None, 8, (8,), (8, 8, 8), (8.0, 8), (True, 8), "88"], "two whole numbers"),
+        ("input_size", [(0, 8), (8, -8), (8, 10**6), (8, None)], "two whole numbers"),
+        ("input_size", [(9, 9)], r"a small that takes images \(2, 3, 9, 9\).* got RuntimeError"),
+        ("class_names", [None, 5, ["a"], set("abcde"), range(5)], "class_names, a str for each of"),
+        ("layers", [Then(lambda s: s.detach()), Then(torch.ones_like)], ".* got none: they do not"),
+        ("layers", [Then(torch.no_grad()(lambda s: s * 2))], ".* got none: they do not"),
+        ("layers", [of_nan(), Then(lambda s: s / 0)], "finite class scores of small"),
+        ("layers", [Then(lambda s: s.softmax(1))], "unnormalized .* those of a soft-max"),
+        ("layers", [Then(lambda s: s.log_softmax(1))], "unnormalized .* those of a log-soft-max"),
+        ("layers", [Then(lambda s: s[:, :1])], "a small of two classes or more, got 1"),
+        ("layers", [Then(lambda s: (s, s)), Then(lambda s: s[0])], r"class scores \(N, classes\)"),
+        ("layers", [Then(nn.functional.dropout), Twice()], ".* one image the same scores each"),
+        ("layers", [nn.Sequential(nn.LazyConv2d(4, 3))], "a small with weights, got"),
+        ("layers", [nn.Conv2d(3, 4, 3, device="meta")], "a small with weights, got"),
+    ],
+)
+def test_parts_that_make_no_classifier_are_named(part, values, words):
+    for value in values:
+        before = torch.get_rng_state()
+        with pytest.raises(ValueError, match=f"expected {words}"):
+            Network(**PARTS | {part: value})
+        assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.filterwarnings("ignore")  # they are deprecated, and that gradients may be wrong
+def test_quantized_layers_have_no_gradient():
+    layers = torch.ao.quantization.quantize_dynamic(small_layers(), {nn.Linear})
+    parts = PARTS | {"layers": layers}
+    for call in (lambda: Network(**parts), lambda: from_model(layers, **SMALL)):
+        with pytest.raises(ValueError, match="with a gradient by the image, got none"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "words"),
+    [
+        (None, torch.ones(3, 1, 1), "a mean .* got None"),
+        (torch.zeros(3), torch.ones(3, 1, 1), r"a mean .* got shape \(3,\)"),
+        (torch.full((3, 1, 1), torch.nan), torch.ones(3, 1, 1), "a mean .* got 3 values"),
+        (torch.zeros(3, 1, 1), None, "a std .* got None"),
+        (torch.zeros(3, 1, 1), torch.zeros(3, 1, 1), "a std as a tensor of finite values but 0"),
+    ],
+)
+def test_normalization_without_values_is_named(mean, std, words):
+    with pytest.raises(ValueError, match=f"expected {words}"):
+        Normalization(mean, std)
+
+
+@pytest.mark.parametrize(
+    "size", [[8, 8], np.array([8, 8]), torch.tensor([8, 8]), torch.Size([8, 8])]
+)
+def test_sizes_may_be_of_numpy(size):
+    assert Network(**PARTS | {"input_size": size}).input_size == (8, 8)
+
+
+@pytest.mark.parametrize("pretrained", [None, "no", 1])
+def test_pretrained_is_true_or_false(pretrained):
+    with pytest.raises(ValueError, match="expected pretrained as True or False, got"):
+        load_network("digits", pretrained=pretrained)
+
+
+@pytest.mark.parametrize("call", [copy_sharing_weights, in_evaluation_mode])
+def test_what_is_no_network_is_named(call):
+    with pytest.raises(ValueError, match=r"expected a network as an nn.Module, got None"):
+        call(None)
 
 
 # Copies that share weights

@@ -1,5 +1,6 @@
 """Models that the package does not come with: as networks, and where they have positions."""
 
+import copy
 import re
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from deepinside.deconvnet import pseudo_gradient, reconstruction
 from deepinside.images import fit_photo, load_photo
 from deepinside.limits import layers_top_down, randomize_layers
 from deepinside.localization import find_object, find_top_objects
-from deepinside.networks import from_model, imagenet_class_names
+from deepinside.networks import copy_sharing_weights, from_model, imagenet_class_names
 from deepinside.object_maps import object_maps, stage_names, stage_saliency
 from deepinside.regularizers import Regularizers
 from deepinside.saliency import image_gradient, smooth_grad, ten_crop_saliency
@@ -498,6 +499,46 @@ def test_model_that_remembers_its_last_pass_is_taken_and_goes_on_remembering():
     assert network(torch.rand(1, 3, 16, 16)).shape == (1, 5)
 
 
+class Views(nn.Module):
+    """Views what convolutions return, which fails where channels come last in memory."""
+
+    def __init__(self, view):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 1)
+        self.norm, self.head, self.view = nn.BatchNorm2d(4), nn.Linear(8 * 36, 5), view
+
+    def forward(self, images):
+        return self.head(self.view(self.second(self.norm(self.first(images)).relu())))
+
+
+VIEWS = {
+    "flat": lambda x: x.view(len(x), -1),
+    "flat from the end": lambda x: x.view(-1, 8 * 36),
+    "channels of all images": lambda x: x.view(len(x) * 8, 36).softmax(1).view(len(x), -1),
+    "groups": lambda x: x.view(len(x), 2, 4, 6, 6).transpose(1, 2).flatten(1),
+    "in memory": lambda x: x.as_strided((len(x), 288), (288, 1)),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_views_of_what_convolutions_return_are_those_of_the_model(view, batch, generator):
+    model, images = drawn(Views(view)), torch.rand(batch, 3, 6, 6, generator=generator)
+    leaf = images.clone().requires_grad_()
+    mean, std = (
+        torch.tensor(values)[:, None, None]
+        for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    )
+    scores = model.eval()((leaf - mean) / std)
+    (gradient,) = torch.autograd.grad(scores[:, 1].sum(), leaf)
+    for given in (model, copy.deepcopy(model).to(memory_format=torch.channels_last)):
+        network = from_model(given, class_names=CLASSES, input_size=(6, 6))
+        for one in (network, copy_sharing_weights(network), copy.deepcopy(network)):
+            torch.testing.assert_close(one(images), scores, rtol=1e-4, atol=1e-4)
+            found = image_gradient(one, images, 1)
+            torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-4)
+
+
 class Counts(Returns):
     """Writes in place into a tensor that is neither a parameter nor a buffer."""
 
@@ -558,6 +599,17 @@ class Blind(Returns):
         (plain(), {"class_names": "cat"}, "each of 5 classes, got 3: 'cat'"),
         (plain(), {"class_names": "abcde"}, "each of 5 classes, got 5: 'abcde'"),
         (plain(), {"class_names": 5}, "each of 5 classes, got 0: 5"),
+        (plain(), {"class_names": set(CLASSES)}, "each of 5 classes, got 5: {"),
+        (
+            plain(),
+            {"input_size": (10**6, 16)},
+            r"whole numbers .* got \(1000000, 16\); 2048",
+        ),
+        (plain(), {"input_size": (True, 16)}, r"whole numbers of at least 1.* got \(True, 16\)"),
+        (None, {}, "expected a model as an nn.Module of Python, got NoneType"),
+        (Returns, {}, "expected a model as an nn.Module of Python, got type"),
+        (nn.Sequential(nn.LazyConv2d(4, 3)), {}, "a Sequential with weights, got one whose"),
+        (nn.Conv2d(3, 4, 3, device="meta"), {}, "a Conv2d with weights, got one whose weights are"),
         (plain(wrap=lambda s: s.softmax(1)), {}, "unnormalized .* got those of a soft-max"),
         (plain(wrap=lambda s: 9 * s.log_softmax(1) / 9), {}, "got those of a log-soft-max"),
         (plain(classes=1), {}, "two classes or more, got 1"),

@@ -12,9 +12,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from deepinside.arguments import checked_map, shown, whole_number
+
 _DATA = Path(__file__).parent / "data"
 
 CLUTTERED_SIDE = 64
+# they take 1.6 GB
+_MOST_CANVASES = 100_000
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
 
 
@@ -51,15 +55,33 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
     but is none (cluttered MNIST; Mnih et al., 2014). The digit is drawn last and fragments are
     erased inside its box, so the box is known exactly: half-open, around the digit's pixels of
     at least 0.5. Images are (count, 1, 64, 64), boxes (count, 4).
+
+    Raises
+    ------
+    ValueError
+        If these are no such digits, or the count is none of 1 to 100,000.
     """
+    if not isinstance(digits, Digits):
+        raise ValueError(f"expected digits as those of load_digits, got {shown(digits)}")
+
+    count = whole_number(count, "a count of canvases", 1, _MOST_CANVASES)
+    pixels = checked_map(digits.images, "N, 1, 28, 28", what="images of digits")
+    if pixels.shape[1:] != (1, 28, 28) or not (pixels.amax((1, 2, 3)) >= 0.5).all():
+        raise ValueError(
+            "expected digits of 28 x 28 pixels, some of them at least 0.5, got "
+            f"{shown(pixels)} with pixels up to {pixels.amax((1, 2, 3)).min().item():.3g}"
+        )
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"expected a generator as a torch.Generator, got {shown(generator)}")
 
     def draw(high: int, *size: int) -> list:
-        return torch.randint(high, size, generator=generator).tolist()
+        device = generator.device
+        return torch.randint(high, size, generator=generator, device=device).tolist()
 
-    images, boxes = torch.zeros(count, 1, CLUTTERED_SIDE, CLUTTERED_SIDE), []
-    chosen = draw(len(digits.images), count)
-    for canvas, digit in zip(images, digits.images[chosen], strict=True):
-        sources = digits.images[draw(len(digits.images), 10)]
+    images, boxes = pixels.new_zeros(count, 1, CLUTTERED_SIDE, CLUTTERED_SIDE), []
+    chosen = draw(len(pixels), count)
+    for canvas, digit in zip(images, pixels[chosen], strict=True):
+        sources = pixels[draw(len(pixels), 10)]
         corners, cuts = draw(CLUTTERED_SIDE - 9, 10, 2), draw(8, 10, 2)
         for source, (y, x), (v, u) in zip(sources, corners, cuts, strict=True):
             canvas[:, y : y + 9, x : x + 9] = source[:, 6 + v : 15 + v, 6 + u : 15 + u]
@@ -76,6 +98,9 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
 
 def weights_path(name: str = "digits") -> Path:
     """Return the path of the weights of a network that comes with the package."""
+    known = sorted(path.stem for path in _DATA.glob("*.safetensors"))
+    if name not in known:
+        raise ValueError(f"expected one of {', '.join(known)}, got {shown(name)}")
     return _DATA / f"{name}.safetensors"
 
 

@@ -7,16 +7,29 @@ measure returns one value an image; `deepinside.measures` gives their mean and i
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from scipy.stats import spearmanr
 from skimage.filters import sobel
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from deepinside.class_score import Target, class_probability, target_classes
+from deepinside.arguments import checked_map, number, shown, whole_number
+from deepinside.class_score import (
+    Target,
+    broadcast_to_images,
+    check_images,
+    class_probability,
+    target_classes,
+)
 
-_IMAGES_A_PASS = 16
+_IMAGES_A_PASS, _MOST_STEPS = 16, 10_000
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
@@ -29,12 +42,14 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the shapes differ, or a map has a single value throughout and so no order.
+        If the shapes differ, a value is not finite, or a map has a single value throughout and
+        so no order.
     """
-    if maps.shape != others.shape or maps.ndim < 2:
-        shapes = f"{tuple(maps.shape)} and {tuple(others.shape)}"
-        raise ValueError(f"expected maps of one shape (N, ...), got {shapes}")
-    pair = [values.detach().flatten(1).cpu() for values in (maps, others)]
+    shapes = [tuple(v.shape) if isinstance(v, Tensor) else shown(v) for v in (maps, others)]
+    if shapes[0] != shapes[1] or not isinstance(maps, Tensor) or maps.ndim < 2:
+        raise ValueError(f"expected maps of one shape (N, ...), got {shapes[0]} and {shapes[1]}")
+    flat = (values.flatten(1) for values in (maps, others))
+    pair = [checked_map(values, "N, pixels", what="finite maps").cpu() for values in flat]
     for values in pair:
         low, high = values.aminmax(dim=1)
         if not (low < high).all():
@@ -46,9 +61,12 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
 def edge_maps(images: Tensor) -> Tensor:
     """Return how strong the edges of images (N, C, H, W) are, (N, H, W), by a Sobel filter.
 
-    A map that knows no network, and the control of those that do. Chapter *Limits*.
+    A map that knows no network, and the control of those that do. Of images of half precision
+    in float32. Chapter *Limits*.
     """
-    return torch.stack([torch.from_numpy(sobel(gray.numpy())) for gray in images.mean(1)])
+    grays = checked_map(images, "N, C, H, W", what="images").mean(1)
+    edges = [torch.from_numpy(sobel(gray.numpy())) for gray in grays.cpu()]
+    return torch.stack(edges).to(grays.device)
 
 
 def blurred(images: Tensor) -> Tensor:
@@ -56,7 +74,11 @@ def blurred(images: Tensor) -> Tensor:
 
     With a standard deviation of 12 pixels, for images of 224 x 224. Chapter *Limits*.
     """
-    return gaussian_blur(images, [51, 51], [12.0, 12.0])
+    values = checked_map(images, "N, C, H, W", what="images")
+    if min(values.shape[2:]) < 26:
+        size = tuple(values.shape[2:])
+        raise ValueError(f"expected images of at least 26 x 26 pixels to blur, got {size}")
+    return gaussian_blur(values, [51, 51], [12.0, 12.0]).to(images.dtype)
 
 
 def layers_top_down(network: nn.Module) -> list[str]:
@@ -68,18 +90,59 @@ def layers_top_down(network: nn.Module) -> list[str]:
     in networks of one path is that of the forward pass. So it is in SqueezeNet, where of the
     two convolutions that stand side by side in a fire module neither is above the other.
     """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network as an nn.Module, got {shown(network)}")
+    unknown = [
+        name
+        for name, layer in network.named_modules()
+        if type(layer).__module__.startswith("torch.ao.nn.quantized")
+        or any(is_lazy(values) or values.is_meta for values in layer.parameters(recurse=False))
+    ]
+    if unknown:
+        raise ValueError(f"expected layers with weights of floats, got others: {unknown}")
     return [
         name
         for name, layer in network.named_modules()
-        if any(_is_weight(layer, parameter) for parameter in layer.parameters(recurse=False))
+        if ".parametrizations." not in f".{name}."
+        and any(_is_weight(layer, values) for values in _own_values(layer))
     ][::-1]
 
 
-def _is_weight(layer: nn.Module, parameter: nn.Parameter) -> bool:
+def _own_values(layer: nn.Module) -> list[Tensor]:
+    """Return a layer's own parameters, those that its weights are computed from among them."""
+    own: list[Tensor] = [*layer.parameters(recurse=False)]
+    if is_parametrized(layer):
+        own += layer.get_submodule("parametrizations").parameters()
+    # a weight that is no parameter
+    kept = vars(layer).get("weight", layer._buffers.get("weight"))
+    return [*own, kept] if isinstance(kept, Tensor) else own
+
+
+def _is_weight(layer: nn.Module, values: Tensor) -> bool:
     """Return whether a layer's own parameter is a kernel, matrix or table: no gain, no bias."""
-    if isinstance(layer, nn.LayerNorm | nn.RMSNorm) or parameter.ndim < 2:
+    if isinstance(layer, nn.LayerNorm | nn.RMSNorm) or values.ndim < 2:
         return False
-    return isinstance(layer, nn.Conv2d | nn.Linear) or parameter.shape[1:].numel() > 1
+    return isinstance(layer, nn.Conv2d | nn.Linear) or values.shape[1:].numel() > 1
+
+
+def _make_plain(layer: nn.Module) -> None:
+    """Turn weights that are computed from others into parameters, with the values they have."""
+    before, learns = [*layer.parameters()], any(p.requires_grad for p in layer.parameters())
+    if is_parametrized(layer):
+        # torch's own function would change the class, which the layer shares with its copies
+        computed = dict(layer.get_submodule("parametrizations").named_children())
+        values = {name: getattr(layer, name) for name in computed}
+        layer.__class__ = type_before_parametrizations(layer)
+        delattr(layer, "parametrizations")
+        for name, value in values.items():
+            layer.register_parameter(name, nn.Parameter(value.clone()))
+    for key, hook in [*layer._forward_pre_hooks.items()]:
+        if isinstance(hook, WeightNorm | SpectralNorm | BasePruningMethod):
+            hook.remove(layer)
+            del layer._forward_pre_hooks[key]
+    for parameter in layer.parameters(recurse=False):
+        if all(parameter is not known for known in before):
+            parameter.requires_grad_(learns)
 
 
 def randomize_layers(
@@ -88,31 +151,44 @@ def randomize_layers(
     """Return a copy of a network in which the named layers have random weights.
 
     Weights are drawn as for a network with ReLU before its training (He et al., 2015), with
-    variance 2 / inputs of a unit; biases are 0. The gains and shifts of normalizations, which
-    no name stands for, stay. Where scores come from a ReLU, as SqueezeNet's do, some are then
-    0, and so is their gradient. Chapter *Limits*.
+    variance 2 / inputs of a unit; biases are 0. Weights that were computed, as by weight or
+    spectral normalization or from a mask, are plain ones in the copy. The gains and shifts of
+    normalizations, which no name stands for, stay. Where scores come from a ReLU, as SqueezeNet's
+    do, some are then 0, and so is their gradient. Chapter *Limits*.
 
     Raises
     ------
     ValueError
         If a name is none of `layers_top_down`.
     """
-    unknown = set(names) - set(layers_top_down(network))
-    if unknown:
-        raise ValueError(f"expected names of layers_top_down, got {sorted(unknown)}")
-    randomized = copy.deepcopy(network)
-    with torch.no_grad():
+    known = layers_top_down(network)
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    unknown = [name for name in names if name not in known] if is_list else names
+    if unknown or not is_list:
+        raise ValueError(f"expected names of layers_top_down, got {shown(unknown)}")
+    _check_generator(generator)
+    # what a layer remembers of a pass cannot be copied with its gradient
+    own = (value for layer in network.modules() for value in vars(layer).values())
+    kept = {id(v): v.detach().clone() for v in own if isinstance(v, Tensor) and v.grad_fn}
+    with torch.inference_mode(False), torch.no_grad():
+        randomized = copy.deepcopy(network, kept)
         for name in names:
             layer = randomized.get_submodule(name)
-            for parameter in layer.parameters(recurse=False):
-                if _is_weight(layer, parameter):
+            _make_plain(layer)
+            for values in _own_values(layer):
+                if _is_weight(layer, values):
                     # drawn on the generator's device, so that a run repeats on any device
-                    drawn = torch.empty(parameter.shape, device=generator.device)
+                    drawn = torch.empty(values.shape, device=generator.device).float()
                     nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
-                    parameter.copy_(drawn)
-                elif parameter.ndim < 2:
-                    parameter.zero_()
+                    values.copy_(drawn)
+                elif values.ndim < 2:
+                    values.zero_()
     return randomized
+
+
+def _check_generator(generator: torch.Generator) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"expected a generator as a torch.Generator, got {shown(generator)}")
 
 
 @torch.no_grad()
@@ -140,22 +216,33 @@ def deletion_curve(
         What replaces a pixel, broadcast against `images`. The choice, such as black, blur
         or gray, changes the curve.
     steps : int
-        In how many equal shares the pixels go.
+        In how many equal shares the pixels go, 10,000 at most.
+
+    Raises
+    ------
+    ValueError
+        As `deepinside.class_score.class_score`, or if maps, replacement or steps are none.
     """
-    if steps < 1:
-        raise ValueError(f"expected at least 1 step, got {steps}")
-    classes = target_classes(network, images, target)
-    expected, got = tuple(images[:, 0].shape), tuple(maps.shape)
+    check_images(network, images)
+    expected = tuple(images[:, 0].shape)
+    got = tuple(maps.shape) if isinstance(maps, Tensor) else shown(maps)
     if got != expected:
         raise ValueError(f"expected maps of shape {expected}, got {got}")
+    maps = checked_map(maps, "N, H, W", what="maps").to(images.device)
+    steps = whole_number(steps, "a number of steps", 1, _MOST_STEPS)
+    others = broadcast_to_images(replacement, images, "replacement")
+    check_images(network, others)
+    classes = target_classes(network, images, target)
     # each pixel's place in the order, 0 for the highest
     places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
     counts = torch.arange(steps + 1, device=maps.device)[:, None] * places.shape[1] / steps
-    curves, others = [], replacement.expand_as(images)
+    curves = []
     for image, other, place, c in zip(images, others, places, classes.tolist(), strict=True):
-        gone = (place < counts).view(-1, 1, *image.shape[1:])
-        parts = torch.where(gone, other, image).split(_IMAGES_A_PASS)
-        curves.append(torch.cat([class_probability(network, part, c) for part in parts]))
+        curve = []
+        for count in counts.split(_IMAGES_A_PASS):
+            gone = (place < count).view(-1, 1, *image.shape[1:])
+            curve.append(class_probability(network, torch.where(gone, other, image), c))
+        curves.append(torch.cat(curve))
     return torch.stack(curves)
 
 
@@ -174,13 +261,17 @@ def insertion_curve(
     enough for the probability, not that it needs them. Parameters and errors as for
     `deletion_curve`.
     """
+    check_images(network, images)
+    blank = broadcast_to_images(replacement, images, "replacement")
     classes = target_classes(network, images, target)
-    blank = replacement.expand_as(images)
     return deletion_curve(network, blank, maps, classes, replacement=images, steps=steps)
 
 
 def area_under(curves: Tensor) -> Tensor:
     """Return the mean height of each curve (N, steps + 1), by trapezoids, (N,)."""
+    curves = checked_map(curves, "N, steps + 1", what="curves")
+    if curves.shape[1] < 2:
+        raise ValueError(f"expected curves of two points or more, got {curves.shape[1]}")
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
 
 
@@ -197,12 +288,13 @@ def change_one_pixel(
     ValueError
         If the amount is not between 0 and 0.5.
     """
-    if not 0 < amount <= 0.5:
-        raise ValueError(f"expected an amount above 0 and at most 0.5, got {amount}")
+    checked_map(images, "N, C, H, W", what="images")
+    amount = number(amount, "an amount", 0, 0.5, above=True)
+    _check_generator(generator)
     count, _, height, width = images.shape
     places = torch.randint(height * width, (count,), generator=generator, device=generator.device)
     rows, columns = places.cpu() // width, places.cpu() % width
-    changed, each = images.detach().clone(), torch.arange(count)
+    changed, each = images.detach().clone(), torch.arange(count, device="cpu")
     pixels = changed[each, :, rows, columns]
     changed[each, :, rows, columns] = torch.where(pixels > 0.5, pixels - amount, pixels + amount)
     return changed, torch.stack([rows, columns], 1)

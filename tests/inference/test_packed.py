@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 from deepinside.inference import packed
 from deepinside.inference.packed import PackedConv2d, pack_pointwise
@@ -208,6 +209,28 @@ def test_transforms_of_torch_func_give_the_gradient_and_leave_the_pack(pair, gen
     assert torch.allclose(transform(score, images), expected, atol=1e-4)
     assert type(network[0]) is PackedConv2d
     assert network[0]._pack is pack is not None
+
+
+@available
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")
+def test_derivatives_forward_and_calls_with_other_weights_leave_the_pack(pair, generator):
+    _, network = pair
+    images, direction = torch.randn(2, 2, 24, 3, 4, generator=generator)
+    before, pack = network(images), network[0]._pack
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(images, direction)
+        tangents = [forward_ad.unpack_dual(one(dual)).tangent for one in pair]
+    torch.testing.assert_close(tangents[1], tangents[0], rtol=1e-4, atol=1e-4)
+    others = {name: 2 * value for name, value in network.named_parameters()}
+    for _ in range(2):
+        got = torch.func.functional_call(network, others, (images,))
+        torch.testing.assert_close(got, 2 * before, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(network(images), before)
+    stacked = {name: torch.stack([value, 2 * value]) for name, value in others.items()}
+    both = torch.func.vmap(lambda own: torch.func.functional_call(network, own, (images,)))(stacked)
+    torch.testing.assert_close(both, torch.stack([2 * before, 4 * before]), rtol=1e-4, atol=1e-4)
+    assert type(network[0]) is PackedConv2d
+    assert network[0]._pack.bits.equal(pack.bits)
 
 
 @pytest.fixture

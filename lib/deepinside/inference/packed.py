@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 # stride, padding, dilation and groups of a pointwise convolution
@@ -154,9 +155,9 @@ def _serves(images: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 def is_transformed() -> bool:
     """Return whether a transform of `torch.func` is under way, such as `grad` or `vmap`.
 
-    They know no packed weights, and `vmap` no memory format.
+    Or derivatives are computed forward. They know no packed weights, and `vmap` no memory format.
     """
-    return torch._C._functorch.maybe_current_level() is not None
+    return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
 
 
 def _is_pointwise(module: nn.Module) -> bool:

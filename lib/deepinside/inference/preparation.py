@@ -19,7 +19,9 @@ from deepinside.inference.packed import pack_pointwise
 from deepinside.inference.recording import recorded_calls
 
 
-def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
+def prepare(
+    layers: nn.Module, *, image: Tensor, memory_format: torch.memory_format = torch.channels_last
+) -> nn.Module:
     """Return a frozen copy of a network in evaluation mode, made ready for many passes.
 
     Parameters
@@ -27,7 +29,10 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
     layers : nn.Module
         Any classifier; it is left as it is.
     image : Tensor
-        A batch of one normalized image, (1, C, H, W), to compare both networks on.
+        A batch of normalized images, (N, C, H, W), to compare both networks on.
+    memory_format : torch.memory_format
+        How the layers shall lay out activations. With channels last they are faster, but a
+        ``.view`` after convolutions fails.
 
     Raises
     ------
@@ -35,20 +40,20 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
         If the prepared network's scores differ from the original's by more than 1e-4 of
         the largest score: then preparing it has changed the function.
     """
-    shared = {id(value): value for module in layers.modules() for value in remembered(module)}
-    prepared = copy.deepcopy(layers, shared).eval().requires_grad_(False)
+    prepared = frozen_copy(layers)
     with torch.no_grad():
         # on a copy, as the first layer may work in place
-        expected = prepared(image.clone())
+        expected = prepared(image.clone(memory_format=torch.contiguous_format))
     for module in prepared.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
     fold_batch_norm(prepared)
     make_padding_static(prepared, image)
-    pack_pointwise(prepared)
+    if memory_format is torch.channels_last:
+        pack_pointwise(prepared)
     _keep_freed_memory()
     # folding leaves fresh modules behind, which are in training mode
-    prepared.eval().to(memory_format=torch.channels_last)
+    prepared.eval().to(memory_format=memory_format)
     with torch.no_grad():
         got = prepared(image)
     difference, largest = (got - expected).abs().max().item(), expected.abs().max().item()
@@ -58,6 +63,16 @@ def prepare(layers: nn.Module, *, image: Tensor) -> nn.Module:
             f"at most 1e-4 times the largest, {largest:.3g}, got {difference:.3g}"
         )
     return prepared
+
+
+def frozen_copy(layers: nn.Module) -> nn.Module:
+    """Return a copy of layers in evaluation mode, whose weights require no gradient.
+
+    Activations are laid out in memory with channels first, as a ``.view`` of them expects.
+    """
+    shared = {id(value): value for module in layers.modules() for value in remembered(module)}
+    copied = copy.deepcopy(layers, shared).eval().requires_grad_(False)
+    return copied.to(memory_format=torch.contiguous_format)
 
 
 def remembered(module: nn.Module) -> list[Tensor]:
@@ -124,8 +139,9 @@ def make_padding_static(network: nn.Module, image: Tensor) -> int:
 
     found = [module for module in network.modules() if type(module).__name__ == "Conv2dSame"]
     hooks = [module.register_forward_pre_hook(note_size) for module in found]
-    with torch.no_grad():
-        network(image)
+    if found:
+        with torch.no_grad():
+            network(image)
     for hook in hooks:
         hook.remove()
     plain = {conv: size for conv, size in sizes.items() if set(conv.dilation) == {1}}
@@ -148,7 +164,7 @@ def _keep_freed_memory() -> None:
     its limit raises the size from which it does so, once for the process. Elsewhere this
     does nothing.
     """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
+    torch.empty(31 * 2**20, dtype=torch.uint8, device="cpu")
 
 
 def _pad_statically(convolution: nn.Conv2d, size: tuple[int, int]) -> None:

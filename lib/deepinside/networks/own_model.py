@@ -1,6 +1,6 @@
 """Your own classifier as a network, once it has been seen to be one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,14 +10,16 @@ from deepinside.networks.network import (
     Network,
     Normalization,
     channel_normalization,
+    checked_gradient,
     checked_size,
-    copy_sharing_weights,
+    tried,
 )
 from deepinside.networks.pretrained import imagenet_class_names
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@torch.inference_mode(False)
 def from_model(
     model: nn.Module,
     *,
@@ -58,7 +60,9 @@ def from_model(
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise ValueError(f"expected a model as an nn.Module of Python, got {type(model).__name__}")
     # where timm and transformers note what goes with the weights
-    training, config = getattr(model, "pretrained_cfg", None) or {}, getattr(model, "config", None)
+    training, config = getattr(model, "pretrained_cfg", None), getattr(model, "config", None)
+    if not isinstance(training, Mapping):
+        training = {}
     if input_size is None:
         side = getattr(config, "image_size", None) or 224
         sides = (side, side) if isinstance(side, int) else tuple(side)
@@ -71,39 +75,36 @@ def from_model(
     weight = next(model.parameters(), normalization.mean)
     if weight.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"expected a model of float32, got {weight.dtype}: model.float()?")
-    normalization.to(weight)
-    layers, count = _checked_layers(model, normalization, size)
+    normalization.to(weight.device, weight.dtype)
+    kind = type(model).__name__
+    output, images = tried(model, normalization, size, kind)
+    scores = _scores_in(output)
+    if not checked_gradient(scores, images, kind).any():
+        raise ValueError(
+            f"expected class scores of {kind} with a gradient by the image, got none: all of it "
+            "is 0"
+        )
     if class_names is None:
-        labels = getattr(config, "id2label", None) or {}
+        count, labels = scores.shape[1], getattr(config, "id2label", None) or {}
         if {*labels} == {*range(count)}:
             class_names = [labels[i] for i in range(count)]
         elif count == 1000:
             class_names = imagenet_class_names()
-    names = tuple(class_names) if isinstance(class_names, Iterable) else ()
-    is_one_name = isinstance(class_names, str)
-    if is_one_name or len(names) != count or not all(isinstance(name, str) for name in names):
+    if isinstance(class_names, str):  # whose letters are no names
         raise ValueError(
-            f"expected class_names, a str for each of {count} classes, got {len(names)}: "
-            f"{class_names!r:.60}"
+            f"expected class_names, a str for each of {scores.shape[1]} classes, got "
+            f"{len(class_names)}: {class_names!r:.60}"
         )
     interpolation = training.get("interpolation")
-    try:
-        return Network(
-            normalization,
-            layers,
-            name=type(model).__name__,
-            class_names=names,
-            input_size=size,
-            resized_side=round(max(size) / training.get("crop_pct", 0.875)),
-            interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
-        )
-    except RuntimeError as error:
-        if "changed its scores" not in str(error):
-            raise
-        raise ValueError(
-            f"expected a {type(model).__name__} that gives one image the same scores each time, "
-            f"got {str(error).partition(chr(10))[0]}"
-        ) from error
+    return Network(
+        normalization,
+        model if scores is output else Scores(model),
+        name=kind,
+        class_names=class_names,
+        input_size=size,
+        resized_side=round(max(size) / training.get("crop_pct", 0.875)),
+        interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
+    )
 
 
 class Scores(nn.Module):
@@ -135,54 +136,6 @@ def _normalization(mean: float | Sequence[float], std: float | Sequence[float]) 
     if len(first) not in (1, 3) or len(second) != len(first) or not in_range:
         raise mistake
     return layer
-
-
-def _checked_layers(
-    model: nn.Module, normalization: Normalization, size: tuple[int, int]
-) -> tuple[nn.Module, int]:
-    """Return what gives the model's scores alone, and the number of classes.
-
-    The model is tried on noise of three scales, so that what holds for all of it is no chance.
-    """
-    kind, shape = type(model).__name__, (3, len(normalization.mean), *size)
-    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    images = (noise * torch.tensor([1.0, 0.5, 0.1])[:, None, None, None]).to(normalization.mean)
-    with torch.inference_mode(False), torch.enable_grad():
-        images.requires_grad_()
-        try:
-            output = copy_sharing_weights(model)(normalization(images))
-            scores = _scores_in(output)
-        except Exception as error:  # the model's own code raises what it likes
-            raise ValueError(
-                f"expected a {kind} that takes images {shape}, by input_size and the channels of "
-                f"mean and std, got {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            ) from error
-        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
-            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(f"expected class scores (N, classes) of {kind}, got {got} for N = 3")
-        count = scores.shape[1]
-        if count < 2:
-            raise ValueError(f"expected a {kind} of two classes or more, got {count}")
-        low, sums = scores.min(), scores.detach().sum(1)
-        if not sums.isfinite().all():
-            raise ValueError(f"expected finite class scores of {kind}, got {sums.tolist()} as sums")
-        is_soft = low >= 0 and bool(((sums - 1).abs() < 1e-3).all())
-        if is_soft or bool((scores.detach().logsumexp(1).abs() < 1e-3).all()):
-            raise ValueError(
-                f"expected unnormalized class scores of {kind}, got those of a "
-                f"{'soft-max' if is_soft else 'log-soft-max'}: leave this last layer out"
-            )
-        # in a sum of all scores, their gradients might cancel
-        one = (scores * torch.linspace(1, 2, count).to(scores)).sum()
-        gradient = None
-        if scores.requires_grad:
-            (gradient,) = torch.autograd.grad(one, images, allow_unused=True)
-    if gradient is None or not gradient.any():
-        raise ValueError(
-            f"expected class scores of {kind} with a gradient by the image, got none: they do not "
-            "depend on the image, or the model detaches them"
-        )
-    return model if scores is output else Scores(model), count
 
 
 def _scores_in(output: Any) -> Tensor:  # noqa: ANN401

@@ -11,6 +11,7 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from deepinside.arguments import shown
 from deepinside.digits import CLASS_NAMES as DIGIT_NAMES
 from deepinside.digits import (
     CLUTTERED_SIDE,
@@ -50,6 +51,7 @@ _EFFICIENTNET_LITE = {
 }
 
 
+@torch.inference_mode(False)
 def load_network(
     name: str = "efficientnet_lite0",
     *,
@@ -81,20 +83,25 @@ def load_network(
     ConnectionError
         If the weights cannot be downloaded.
     """
+    if not isinstance(pretrained, bool):
+        raise ValueError(f"expected pretrained as True or False, got {shown(pretrained)}")
     size = None if input_size is None else checked_size(input_size)
-    parts = _parts(name, pretrained)
+    # what layers draw before they get their weights is not missed in the generator of torch
+    with torch.device("cpu"), torch.random.fork_rng(devices=[], enabled=pretrained):
+        parts = _parts(name, pretrained)
+    parts["layers"].float()
     known = parts["input_size"]
     if size is not None:
         resized_side = round(parts["resized_side"] * max(size) / max(known))
         parts |= {"input_size": size, "resized_side": resized_side}
     try:
         return Network(name=name, **parts)
-    except (RuntimeError, AssertionError) as error:
+    except ValueError as error:
         if size is None:
             raise
         raise ValueError(
             f"expected an input size that {name} takes, such as {known}, got {size}: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"{str(error.__cause__ or error).partition(chr(10))[0]}"
         ) from error
 
 
@@ -116,7 +123,7 @@ def _parts(name: str, pretrained: bool) -> dict[str, Any]:
         return _digits(name, cluttered_digits_layers(), CLUTTERED_SIDE, pretrained)
     if name == "squeezenet":
         return _squeezenet(pretrained)
-    if name in _EFFICIENTNET_LITE:
+    if isinstance(name, str) and name in _EFFICIENTNET_LITE:
         return _efficientnet_lite(name, pretrained)
     return _torchvision(name, pretrained)
 
@@ -185,10 +192,10 @@ def _efficientnet_lite(name: str, pretrained: bool) -> dict[str, Any]:
 
 def _torchvision(name: str, pretrained: bool) -> dict[str, Any]:
     names = network_names()
-    if name not in names:
+    if not isinstance(name, str) or name not in names:
         nearest = difflib.get_close_matches(str(name), names, n=3) or list(NEED_NO_DOWNLOAD)
         raise ValueError(
-            f"expected the name of a network, got {name!r}; the nearest are "
+            f"expected the name of a network, got {shown(name)}; the nearest are "
             f"{', '.join(nearest)} (deepinside.networks.network_names() lists all)"
         )
     weights = torchvision.models.get_model_weights(name).DEFAULT
