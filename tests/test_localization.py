@@ -264,13 +264,22 @@ def test_rescaled_box_swaps_no_axes():
     [
         (lambda: threshold_localization(torch.ones(5, 5)), "map is flat"),
         (lambda: threshold_localization(torch.rand(5, 5), quantile=1.0), "no pixel is above"),
-        (lambda: threshold_localization(torch.rand(5, 5), quantile=1.5), "from 0 to 1, got 1.5"),
-        (lambda: threshold_localization(torch.rand(5, 5), share_of_maximum=-1), "1, got -1"),
+        (
+            lambda: threshold_localization(torch.rand(5, 5), quantile=1.5),
+            "a quantile of at least 0 and at most 1, got 1.5",
+        ),
+        (
+            lambda: threshold_localization(torch.rand(5, 5), share_of_maximum=-1),
+            "at most 1, got -1",
+        ),
         (
             lambda: threshold_localization(torch.rand(5, 5), quantile=0.5, share_of_maximum=0.5),
             "got both",
         ),
-        (lambda: threshold_localization(-torch.rand(5, 5)), "0 or more"),
+        (
+            lambda: threshold_localization(-torch.rand(5, 5)),
+            "of at least 0, got values down to -0",
+        ),
         (lambda: threshold_localization(torch.full((5, 5), torch.nan)), "finite"),
         (lambda: threshold_localization(torch.rand(1, 5, 5)), "tensor .H, W."),
         (lambda: graph_cut_localization(torch.rand(3, 9, 9), torch.rand(9, 8)), "map's size"),
@@ -279,11 +288,11 @@ def test_rescaled_box_swaps_no_axes():
         (lambda: graph_cut_localization(painted(BOX), few()), "seeds of the object, got 3"),
         (
             lambda: graph_cut_localization(painted(BOX), blob(BOX), background_quantile=-0.1),
-            "0 <= background <= object <= 1, got -0.1 and 0.95",
+            "background's quantile, .* of at least 0 and at most 0.95, got -0.1",
         ),
         (
             lambda: graph_cut_localization(painted(BOX), blob(BOX), object_quantile=0.2),
-            "0 <= background <= object <= 1, got 0.3 and 0.2",
+            "not above the object's, of at least 0 and at most 0.2, got 0.3",
         ),
     ],
 )

@@ -121,5 +121,5 @@ def shown(value: object) -> str:
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401
     """Return the number in a tensor or an array of no dimension, or the value itself."""
-    is_scalar = isinstance(value, Tensor | np.ndarray) and value.ndim == 0
+    is_scalar = isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0
     return value.item() if is_scalar and not getattr(value, "is_meta", False) else value

@@ -13,10 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepinside.class_score import Target, check_images, class_score, target_classes
+from deepinside.class_score import (
+    Target,
+    check_images,
+    class_score,
+    gradient_by,
+    target_classes,
+)
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.networks import Network, copy_sharing_weights
-from deepinside.stages import last_activation, layouts, listened_to
+from deepinside.stages import check_network, last_activation, layouts, listened_to
 
 
 @torch.no_grad()
@@ -25,7 +31,8 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
 
     In logits. The map's mean, plus the class's bias, is the score. SqueezeNet weighs first, then
     cuts at 0 and averages: there the bias is in the map, and the mean of its positive part is the
-    score. Which of the two holds is tested on the scores. One forward pass. Zhou et al. (2016).
+    score. Which of the two holds is tested on the scores. One forward pass. The map of a network
+    of half precision is computed in, and returned as, float32. Zhou et al. (2016).
 
     Parameters
     ----------
@@ -42,19 +49,23 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
     ValueError
         As `deepinside.class_score.class_score`, or if the score is no such mean.
     """
+    check_network(network)
+    check_images(network, images)
     network = copy_sharing_weights(network)
     seen = listened_to(network, [name for name, _ in network.named_modules()])
     classes = target_classes(network, images, target)
-    scores = seen[""].gather(1, classes[:, None])[:, 0]
+    scores = _at_least_float32(seen[""].gather(1, classes[:, None])[:, 0])
     for head, activation in _weighings(network, seen):
-        maps = torch.einsum("nk,nkhw->nhw", head.weight[classes].flatten(1), activation)
-        bias = torch.zeros_like(scores) if head.bias is None else head.bias[classes]
+        weights = _at_least_float32(head.weight[classes].flatten(1))
+        maps = torch.einsum("nk,nkhw->nhw", weights, _at_least_float32(activation))
+        bias = torch.zeros_like(scores) if head.bias is None else head.bias[classes].to(scores)
         means = maps.mean((1, 2)) + bias
         if isinstance(head, nn.Conv2d):
             maps = maps + bias[:, None, None]
             means = maps.relu().mean((1, 2))
         # relative to the largest score, as the class's own may be 0
-        if (means - scores).abs().max() <= 1e-3 * seen[""].abs().max():
+        slack = max(1e-3, 4 * torch.finfo(images.dtype).eps)
+        if (means - scores).abs().max() <= slack * seen[""].abs().max():
             return maps
     raise ValueError(
         "expected a network whose score is an average over positions, weighed by its only linear "
@@ -70,7 +81,8 @@ def grad_cam(
     ``max(0, sum_k a^c_k A_k)``, where a^c_k is the mean over positions of dS_c/dA_k. One pass
     forward and one back. If the last activation is averaged and then weighed, Grad-CAM there is the
     positive part of `class_activation_map` divided by the number of positions. In SqueezeNet it is
-    proportional to the positive part of that map less the bias. Selvaraju et al. (2017).
+    proportional to the positive part of that map less the bias. Of float32 if the network has half
+    precision. Selvaraju et al. (2017).
 
     Parameters
     ----------
@@ -83,8 +95,10 @@ def grad_cam(
     Raises
     ------
     ValueError
-        As `deepinside.class_score.class_score`, or if the layer has no positions.
+        As `deepinside.class_score.class_score`, if the layer has no positions, or if the score
+        does not depend on it.
     """
+    check_network(network)
     check_images(network, images)
     if layer is None:
         layer, layout = last_activation(network)
@@ -95,9 +109,10 @@ def grad_cam(
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
         scores = class_score(network, images, target)
-        (gradient,) = torch.autograd.grad(scores.sum(), [seen[layer]])
+        gradient = gradient_by(scores, seen[layer])
     gradient, activation = (
-        layout.as_picture(values, images.shape[2:]) for values in (gradient, seen[layer].detach())
+        _at_least_float32(layout.as_picture(values, images.shape[2:]))
+        for values in (gradient, seen[layer].detach())
     )
     weights = gradient.mean((2, 3), keepdim=True)
     return (weights * activation).sum(1).relu()
@@ -112,10 +127,15 @@ def guided_grad_cam(
     `grad_cam` and, with the rule "guided", `deepinside.deconvnet.pseudo_gradient`. Selvaraju et
     al. (2017).
     """
+    check_network(network)
     classes = target_classes(network, images, target)
     signal = pseudo_gradient(network, images, classes, rule="guided")
     maps = grad_cam(network, images, classes, layer)
     return signal * F.interpolate(maps[:, None], images.shape[2:], mode="bilinear")
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _weighings(

@@ -6,11 +6,10 @@ image I, times I - B, adds up to the whole change of the score, ``S_c(I) - S_c(B
 Taly and Yan, ICML 2017, arXiv 1703.01365).
 """
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 
+from deepinside.arguments import whole_number
 from deepinside.class_score import Target, broadcast_to_images, check_images, target_classes
 from deepinside.networks import in_evaluation_mode
 from deepinside.saliency import image_gradient
@@ -30,7 +29,8 @@ def integrated_gradients(
     Signed, in logits. The gradient is taken in the middle of each of `steps` equal parts of the
     line. The sum over an image approaches ``S_c(I) - S_c(B)`` with many parts, but not steadily:
     from black, with 50 parts, it is off by a third on one photo. Each step takes one pass forward
-    and one back, for all images together. Sundararajan et al. (2017).
+    and one back, for all images together. Gradients of half precision are averaged in, and
+    returned as, float32. Sundararajan et al. (2017).
 
     Parameters
     ----------
@@ -47,15 +47,19 @@ def integrated_gradients(
     ------
     ValueError
         As `deepinside.class_score.class_score`; if the baseline does not broadcast to the
-        images, or is of another type or device; or if `steps` is no whole number from 1.
+        images, is out of their range, or of another type or device; or if `steps` is no whole
+        number from 1.
     """
     check_images(network, images)
     start = broadcast_to_images(baseline, images, "baseline")
-    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"expected a whole number of steps of at least 1, got {steps!r}")
+    try:
+        check_images(network, start)
+    except ValueError as error:
+        raise ValueError(f"of the baseline: {error}") from error
+    steps = whole_number(steps, "a number of steps", 1)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)
-    total = torch.zeros_like(images)
+    total = torch.zeros_like(images, dtype=torch.promote_types(images.dtype, torch.float32))
     for step in range(steps):
         point = torch.lerp(start, images, (step + 0.5) / steps)
         total += image_gradient(network, point, classes)

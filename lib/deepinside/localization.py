@@ -10,6 +10,7 @@ The paper cuts the mean map of ten crops, `deepinside.saliency.ten_crop_saliency
 `find_object` is ours: an object map, `deepinside.object_maps.object_maps`, and a threshold.
 """
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -19,10 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepinside.arguments import checked_map, number
 from deepinside.class_score import ClassScore, top_classes
-from deepinside.images import Box, check_photo, squashed
+from deepinside.images import Box, check_photo, checked_box, squashed
+from deepinside.measures import checked_size
 from deepinside.networks import Network
 from deepinside.object_maps import SCALES, object_maps
+from deepinside.stages import check_network
 
 # a longer photo is cut at this size, in pixels, and the mask enlarged
 _LONGER_SIDE = 250
@@ -79,10 +83,11 @@ def find_top_objects(
     As the paper answers in ILSVRC: five classes, one box for each. Parameters as for
     `find_object`.
     """
+    check_network(network)
     image = squashed(network, [photo], network.input_size).to(network.normalization.mean)
     answers = top_classes(network, image, count)[0]
     classes = [answer.index for answer in answers]
-    maps = object_maps(network, [photo] * count, classes, scales=scales)
+    maps = object_maps(network, [photo] * len(classes), classes, scales=scales)
     boxes = [object_box(saliency, photo.shape[1:]) for saliency in maps]
     return [Found(*pair) for pair in zip(answers, boxes, strict=True)]
 
@@ -99,8 +104,10 @@ def object_box(saliency: Tensor, photo_size: Sequence[int]) -> Box:
 
 def rescaled_box(box: Box, size: Sequence[int], photo_size: Sequence[int]) -> Box:
     """Return a box of a picture of one size (height, width) in pixels of it at another."""
-    x, y = photo_size[1] / size[1], photo_size[0] / size[0]
-    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+    (height, width), (photo_height, photo_width) = checked_size(size), checked_size(photo_size)
+    x, y = photo_width / width, photo_height / height
+    x0, y0, x1, y1 = checked_box(box)
+    return (x0 * x, y0 * y, x1 * x, y1 * y)
 
 
 class Localization(NamedTuple):
@@ -142,20 +149,19 @@ def threshold_localization(
     Raises
     ------
     ValueError
-        If both thresholds are given, one is out of range, or nothing is above it.
+        If the map is flat or none, both thresholds are given, one is out of range, or nothing
+        is above it.
     """
-    values = _checked_map(saliency)
+    values, _ = _scaled_map(saliency)
     if quantile is not None and share_of_maximum is not None:
         raise ValueError("expected a quantile or a share of the maximum, got both")
-    for share in (quantile, share_of_maximum):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(f"expected a quantile or share from 0 to 1, got {share}")
     if share_of_maximum is not None:
-        threshold = share_of_maximum * values.max()
+        threshold = number(share_of_maximum, "a share of the maximum", 0, 1) * values.max()
     elif quantile is not None:
-        threshold = float(np.quantile(values, quantile))
+        threshold = np.quantile(values, number(quantile, "a quantile", 0, 1))
     else:
-        threshold = otsu_threshold(saliency)
+        # not rounded to the map's own precision, of which an almost flat map needs the last digit
+        threshold = np.float64(_otsu_threshold(values))
     foreground = values > threshold
     mask = _component(foreground, values if by_saliency else None)
     return _localization(mask, foreground, foreground, ~foreground)
@@ -190,18 +196,28 @@ def graph_cut_localization(
     ValueError
         If shapes, ranges or parameters do not fit, or there is no object.
     """
-    values = _checked_map(saliency)
+    values, _ = _scaled_map(saliency)
     check_photo(photo)
     height, width = values.shape
     if photo.shape[1:] != values.shape:
         got = tuple(photo.shape)
         raise ValueError(f"expected a photo of the map's size, {(3, height, width)}, got {got}")
-    low, high = background_quantile, object_quantile
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"expected quantiles 0 <= background <= object <= 1, got {low} and {high}")
+    high = number(object_quantile, "the object's quantile", 0, 1)
+    low = number(background_quantile, "the background's quantile, not above the object's,", 0, high)
     scale = min(1.0, _LONGER_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    whole = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    whole = (
+        (
+            photo.detach()
+            .cpu()
+            .to(torch.promote_types(photo.dtype, torch.float32))
+            .permute(1, 2, 0)
+            .numpy()
+            * 255
+        )
+        .round()
+        .astype(np.uint8)
+    )
     pixels = cv2.resize(np.ascontiguousarray(whole), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     object_seeds = small > float(np.quantile(small, high))
@@ -233,11 +249,15 @@ def otsu_threshold(saliency: Tensor) -> float:
     ValueError
         If the map is flat, or not (H, W) of finite values of 0 or more.
     """
-    values = _checked_map(saliency)
+    values, exponent = _scaled_map(saliency)
+    return math.ldexp(_otsu_threshold(values), exponent)
+
+
+def _otsu_threshold(values: np.ndarray) -> float:
     low, high = values.min(), values.max()
     levels = np.round((values - low) * (255 / (high - low))).astype(np.uint8)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return float(low + (level + 0.5) * (high - low) / 255)
+    return float(low) + (level + 0.5) * (float(high) - float(low)) / 255
 
 
 def _graph_cut(
@@ -271,14 +291,14 @@ def _localization(mask: np.ndarray, *others: np.ndarray) -> Localization:
     return Localization((x, y, x + width, y + height), *masks)
 
 
-def _checked_map(saliency: Tensor) -> np.ndarray:
-    if not isinstance(saliency, Tensor) or saliency.ndim != 2 or 0 in saliency.shape:
-        got = tuple(saliency.shape) if isinstance(saliency, Tensor) else type(saliency).__name__
-        raise ValueError(f"expected a map as a tensor (H, W), got {got}")
-    values = saliency.detach().cpu().float().numpy()
+def _scaled_map(saliency: Tensor) -> tuple[np.ndarray, int]:
+    """Return a map divided by a power of 2, which is exact, to a largest value from 0.5 to 1.
+
+    So neither huge values overflow nor tiny ones vanish. And the exponent of the power.
+    """
+    values = checked_map(saliency, signed=False).cpu().numpy()
     low, high = values.min(), values.max()
-    if not (low >= 0 and np.isfinite(high)):
-        raise ValueError(f"expected a finite map of 0 or more, got {low:.4g} to {high:.4g}")
     if low == high:
         raise ValueError(f"no object found: the map is flat, {low:.4g} everywhere")
-    return values
+    exponent = math.frexp(high)[1]
+    return np.ldexp(values, -exponent), exponent

@@ -19,7 +19,8 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor
 
-from deepinside.images import Box
+from deepinside.arguments import checked_map, number, shown, whole_number
+from deepinside.images import Box, checked_box
 
 # between the 256 values of a map in 8 bits
 THRESHOLDS = 255
@@ -39,16 +40,17 @@ class Estimate(NamedTuple):
 def iou(box: Box, other: Box) -> float:
     """Return intersection over union of two half-open boxes, from 0 to 1.
 
+    Boxes are sequences, arrays or tensors of any numbers; the areas are computed in float64.
+
     Raises
     ------
     ValueError
-        If a box has no area.
+        If a box is not of four finite numbers, or has no area.
     """
-    both = 0.0
-    for x0, y0, x1, y1 in (box, other):
-        if not (x1 > x0 and y1 > y0):
-            raise ValueError(f"expected x0 < x1 and y0 < y1, got the box {(x0, y0, x1, y1)}")
-        both += (x1 - x0) * (y1 - y0)
+    box, other = checked_box(box), checked_box(other)
+    both = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (box, other))
+    if not 0 < both < math.inf:
+        raise ValueError(f"expected boxes with an area, got {box} and {other}")
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
     shared = max(width, 0) * max(height, 0)
@@ -56,10 +58,25 @@ def iou(box: Box, other: Box) -> float:
 
 
 def best_iou(box: Box, true_boxes: Sequence[Box]) -> float:
-    """Return the largest IoU of a box with any of the true boxes."""
-    if not len(true_boxes):
-        raise ValueError("expected at least one true box, got none")
-    return max(iou(box, true_box) for true_box in true_boxes)
+    """Return the largest IoU of a box with any of the true boxes. Errors as for `iou`."""
+    return max(iou(box, true_box) for true_box in checked_boxes(true_boxes))
+
+
+def checked_boxes(boxes: Sequence[Box]) -> list[Box]:
+    """Return true boxes as floats; a ValueError says if there are none, or one is no box."""
+    if not isinstance(boxes, Sequence | np.ndarray | Tensor) or not len(boxes):
+        raise ValueError(f"expected a list of at least one true box, got {shown(boxes)}")
+    return [checked_box(box) for box in boxes]
+
+
+def checked_size(size: Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of a picture; a ValueError says if it is none."""
+    try:
+        height, width = (whole_number(side, "a side", 1) for side in size)
+    except (TypeError, ValueError) as error:
+        expected = "expected a size (height, width) in whole pixels of at least 1"
+        raise ValueError(f"{expected}, got {shown(size)}") from error
+    return height, width
 
 
 def threshold_overlaps(
@@ -95,15 +112,16 @@ def threshold_overlaps(
     Raises
     ------
     ValueError
-        If the map is not finite, or there is no true box.
+        If the map is not of finite floats, there is no true box, or one or the size is none.
     """
-    _check_map(saliency)
-    if not len(true_boxes):
-        raise ValueError("expected at least one true box, got none")
-    values = saliency.detach().cpu().double().numpy()
-    scale = np.divide([*values.shape[::-1]] * 2, [*photo_size[::-1]] * 2)
-    true = ((np.array(true_boxes) - (0, 0, 1, 1)) * scale).astype(int)
+    values = checked_map(saliency, "h, w").cpu().double().numpy()
+    true_boxes, (height, width) = checked_boxes(true_boxes), checked_size(photo_size)
+    scale = np.divide([*values.shape[::-1]] * 2, [width, height] * 2)
+    true = np.trunc((np.array(true_boxes) - (0, 0, 1, 1)) * scale)
     true[:, 2:] = np.maximum(true[:, 2:], true[:, :2])
+    if np.abs(values).max() > np.finfo(float).max / 2:
+        # or the range would overflow
+        values = values / 2
     values = values - values.min()
     gray = (values / (values.max() or 1) * 255).astype(np.uint8)
     if not gray.any():
@@ -140,11 +158,18 @@ def pointing_hit(saliency: Tensor, true_boxes: Sequence[Box], *, tolerance: floa
     """Return whether the map's maximum lies in a true box, or not farther from it than allowed.
 
     The pointing game (Zhang et al., 2016), which tolerates 15 pixels. Boxes and tolerance are
-    in pixels of the map.
+    in pixels of the map. A flat map points nowhere, which is no hit.
+
+    Raises
+    ------
+    ValueError
+        If the map is not (H, W) of finite floats, there is no true box, one is none, or the
+        tolerance is not at least 0.
     """
-    _check_map(saliency)
-    if not (tolerance >= 0 and math.isfinite(tolerance)):
-        raise ValueError(f"expected a tolerance of 0 or more pixels, got {tolerance}")
+    saliency, true_boxes = checked_map(saliency), checked_boxes(true_boxes)
+    tolerance = number(tolerance, "a tolerance in pixels", 0)
+    if saliency.min() == saliency.max():
+        return False
     row, column = divmod(int(saliency.argmax()), saliency.shape[1])
     # a box ends between pixels, and the center of one is half a pixel from its sides
     x, y = column + 0.5, row + 0.5
@@ -152,11 +177,6 @@ def pointing_hit(saliency: Tensor, true_boxes: Sequence[Box], *, tolerance: floa
         math.hypot(max(x0 - x, x - x1, 0), max(y0 - y, y - y1, 0)) <= tolerance
         for x0, y0, x1, y1 in true_boxes
     )
-
-
-def _check_map(saliency: Tensor) -> None:
-    if saliency.ndim != 2 or not torch.isfinite(saliency).all():
-        raise ValueError(f"expected a finite map (H, W), got shape {tuple(saliency.shape)}")
 
 
 def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generator) -> Estimate:
@@ -169,11 +189,10 @@ def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generato
     Raises
     ------
     ValueError
-        If there are no values, or one is not finite.
+        If the values are not finite numbers, one an image and at least one.
     """
-    sample = torch.as_tensor(values, dtype=torch.float64).detach().flatten().cpu().numpy()
-    if not len(sample) or not np.isfinite(sample).all():
-        raise ValueError(f"expected finite values, one an image, got {len(sample)} values")
+    sample = _one_an_image(values)
+    _check_generator(generator)
     seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
     if sample.min() == sample.max():  # as of one image, for which SciPy has no interval
         return Estimate(*[sample[0].item()] * 3)
@@ -200,11 +219,34 @@ def paired_interval(
     difference can be relied on where the interval leaves out 0. Parameters as
     `mean_interval`.
     """
-    pair = [torch.as_tensor(some, dtype=torch.float64) for some in (values, baseline)]
-    shapes = [tuple(some.shape) for some in pair]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"expected both methods on the same images, got values of shapes {shapes}")
-    return mean_interval(pair[0] - pair[1], generator=generator)
+    pair = [_one_an_image(some) for some in (values, baseline)]
+    counts = [len(some) for some in pair]
+    if counts[0] != counts[1]:
+        raise ValueError(f"expected both methods on the same images, got values of {counts}")
+    return mean_interval(torch.from_numpy(pair[0] - pair[1]), generator=generator)
+
+
+def _one_an_image(values: Sequence[float] | Tensor) -> np.ndarray:
+    """Return values, one an image, in float64."""
+    expected = "expected finite values, one number an image"
+    try:
+        if "complex" in str(getattr(values, "dtype", "")):
+            # whose imaginary part PyTorch would drop
+            raise TypeError("complex")
+        sample = torch.as_tensor(values, dtype=torch.float64).detach().cpu().numpy()
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{expected}, got {shown(values)}") from error
+    if sample.ndim != 1 or not len(sample):
+        raise ValueError(f"{expected}, got values of shape {sample.shape}")
+    if not np.isfinite(sample).all():
+        bad = (~np.isfinite(sample)).sum()
+        raise ValueError(f"{expected}, got {bad} of {len(sample)} that are NaN or infinite")
+    return sample
+
+
+def _check_generator(generator: torch.Generator) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"expected a torch.Generator, got {shown(generator)}")
 
 
 def max_box_accuracy(
@@ -220,7 +262,7 @@ def max_box_accuracy(
     Parameters
     ----------
     hits : Tensor
-        (N, IoUs, thresholds), whether the image is a hit; from `threshold_overlaps`.
+        (N, IoUs, thresholds), bool, whether the image is a hit; from `threshold_overlaps`.
     baseline : Tensor, optional
         The hits of another method on the same images. With it the difference to this method is
         returned, of which both take the same draws.
@@ -230,15 +272,20 @@ def max_box_accuracy(
     Raises
     ------
     ValueError
-        If the hits have another shape, or those of the baseline.
+        If the hits are not bool, or have another shape, or those of the baseline.
     """
     methods = [hits] if baseline is None else [hits, baseline]
-    shapes = [tuple(some.shape) for some in methods]
-    if hits.ndim != 3 or not hits.numel() or shapes[0] != shapes[-1]:
-        raise ValueError(f"expected hits (N, IoUs, thresholds) of the same images, got {shapes}")
+    for some in methods:
+        is_of_hits = isinstance(some, Tensor) and some.ndim == 3 and some.numel()
+        if not is_of_hits or some.dtype != torch.bool or some.is_meta or some.shape != hits.shape:
+            raise ValueError(
+                "expected hits (N, IoUs, thresholds) of the same images as tensors of bool, got "
+                + " and ".join(map(shown, methods))
+            )
+    _check_generator(generator)
     count = len(hits)
     # counts of hits are exact in float32 up to 16 million images
-    columns = torch.cat([some.flatten(1) for some in methods], 1).float()
+    columns = torch.cat([some.flatten(1) for some in methods], 1).cpu().float()
 
     def accuracy(times: Tensor) -> Tensor:
         """Return the measure of images that are each taken some times, (draws, N)."""
@@ -250,10 +297,11 @@ def max_box_accuracy(
     for draws in torch.arange(_DRAWS).split(max(1, _AT_ONCE // count)):
         size = (len(draws), count)
         images = torch.randint(count, size, generator=generator, device=generator.device)
-        times = torch.zeros(size).scatter_add_(1, images.cpu(), torch.ones(size))
+        ones = torch.ones(size, dtype=torch.float32)
+        times = torch.zeros_like(ones).scatter_add_(1, images.cpu(), ones)
         drawn.append(accuracy(times))
     low, high = np.quantile(torch.cat(drawn), [0.025, 0.975])
-    return Estimate(accuracy(torch.ones(1, count)).item(), low.item(), high.item())
+    return Estimate(accuracy(columns.new_ones(1, count)).item(), low.item(), high.item())
 
 
 def recorded_iou() -> list[dict[str, str]]:

@@ -8,16 +8,25 @@ the network, over two sizes of the photo and over its mirror image. Nothing is t
 photos have the same stages and sizes. The paper has none of this: object maps are ours.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepinside.class_score import Target, class_indices, target_classes
+from deepinside.arguments import checked_map, number, shown
+from deepinside.class_score import (
+    Target,
+    check_images,
+    check_scores,
+    class_indices,
+    gradient_by,
+    target_classes,
+)
 from deepinside.images import squashed
 from deepinside.networks import Network, copy_sharing_weights
-from deepinside.stages import Layout, layouts, listened_to, stages
+from deepinside.stages import Layout, check_network, layouts, listened_to, stages
 
 # sizes of the photo, as shares of the network's input
 SCALES = (1.0, 2.0)
@@ -25,6 +34,8 @@ SCALES = (1.0, 2.0)
 _STAGES = 3
 # the sides must be multiples of what the network divides them by
 _MULTIPLE = 32
+# of a scaled photo; EfficientNet-Lite0's activations are then some 5 GB
+_MOST_PIXELS = 4_000_000
 
 
 def object_maps(
@@ -40,14 +51,16 @@ def object_maps(
 
     The photos are squashed to the network's input size times each scale; the maps of the last
     three stages, each divided by its mean, are averaged at the network's input size (h, w). So
-    the mean of a map is 1, up to rounding and interpolation.
+    the mean of a map is 1, up to rounding and interpolation. Maps of a network of half precision
+    are averaged in, and returned as, float32.
 
     Parameters
     ----------
     network, photos, target
         As for `find_object`; the photos may differ in size.
     scales : sequence of float
-        Rounded to sides that are multiples of 32. 1 alone serves networks of one size.
+        Rounded to sides that are multiples of 32, of up to 4 million pixels together. 1 alone
+        serves networks of one size.
     mirrored : bool
         Average with the map of the mirror image, which is mirrored back.
     layers : sequence of str, optional
@@ -59,10 +72,14 @@ def object_maps(
         If photos, class, scales or layers are none; or if the network does not take images of
         the size of a scale.
     """
-    if not len(photos) or not len(scales) or min(scales) <= 0:
-        raise ValueError(f"expected photos and scales above 0, got {len(photos)} and {scales}")
+    check_network(network)
+    is_list = isinstance(photos, Sequence) or (isinstance(photos, Tensor) and photos.ndim == 4)
+    if not is_list or not len(photos):
+        raise ValueError(f"expected a list of at least one photo (3, H, W), got {shown(photos)}")
     mean, size = network.normalization.mean, network.input_size
+    scales = checked_scales(scales, size)
     unscaled = squashed(network, photos, size).to(mean)
+    check_images(network, unscaled)
     classes = None if target is None else _given(network, target, len(photos))
     if layers is None:
         found = dict([*stages(network).items()][-_STAGES:])
@@ -73,7 +90,8 @@ def object_maps(
     # one copy for all passes, whose layers are listened to
     network = copy_sharing_weights(network)
     seen = listened_to(network, [*found])
-    total = mean.new_zeros(len(photos), *size)
+    exact = torch.promote_types(mean.dtype, torch.float32)
+    total = torch.zeros(len(photos), *size, dtype=exact, device=mean.device)
     for scale in scales:
         sides = size if scale == 1 else (_side(size[0] * scale), _side(size[1] * scale))
         images = unscaled if scale == 1 else squashed(network, photos, sides).to(mean)
@@ -115,13 +133,18 @@ def stage_saliency(
     Returns
     -------
     list of Tensor
-        A map (N, h_n, w_n) for each layer.
+        A map (N, h_n, w_n) for each layer, of float32 if the network has half precision.
 
     Raises
     ------
     ValueError
-        If a layer is none of these.
+        If images, class or layers are none of these, or the scores do not depend on the images.
     """
+    check_network(network)
+    check_images(network, images)
+    if images.shape[1] != network.input_channels:
+        channels = network.input_channels
+        raise ValueError(f"expected images (N, {channels}, h, w), got {tuple(images.shape)}")
     classes = _given(network, target, len(images))
     found = layouts(network, layers)
     network = copy_sharing_weights(network)
@@ -132,6 +155,17 @@ def stage_saliency(
 def stage_names(network: Network) -> list[str]:
     """Return the layers whose activations stand for the depths: `deepinside.stages.stages`."""
     return [*stages(network)]
+
+
+def checked_scales(scales: Sequence[float], size: Sequence[int]) -> list[float]:
+    """Return scales as floats; a ValueError says if one is none, or needs too much memory."""
+    is_list = isinstance(scales, Collection) and getattr(scales, "ndim", 1) == 1
+    if isinstance(scales, str) or not is_list or not len(scales):
+        raise ValueError(f"expected a list of scales above 0, such as [1], got {shown(scales)}")
+    # the network's own size is no matter of scales
+    largest = max(1.0, (_MOST_PIXELS / math.prod(size)) ** 0.5)
+    what = "a scale that memory allows,"
+    return [number(scale, what, 0, largest, above=True) for scale in scales]
 
 
 def _given(network: Network, target: Target, count: int) -> Tensor:
@@ -150,12 +184,20 @@ def _stage_saliency(
     with torch.inference_mode(False), torch.enable_grad():
         images = images.detach().clone().requires_grad_()
         scores = network.layers(network.normalization(images))
+        check_scores(scores, len(images))
         # a copy, as they may come from the caller's inference mode
         chosen = scores.gather(1, classes.clone()[:, None]).sum()
+        if not chosen.requires_grad:
+            # raises the error that says so
+            gradient_by(chosen, images)
         gradients = torch.autograd.grad(chosen, [seen[name] for name in found])
     return [
-        layout.as_picture(gradient, images.shape[2:]).abs().amax(1)
-        for layout, gradient in zip(found.values(), gradients, strict=True)
+        checked_map(
+            layout.as_picture(gradient, images.shape[2:]).abs().amax(1),
+            "N, h, w",
+            what=f"the gradient at {name}",
+        )
+        for (name, layout), gradient in zip(found.items(), gradients, strict=True)
     ]
 
 

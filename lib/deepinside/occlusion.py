@@ -6,11 +6,11 @@ of the image is replaced and the network runs again, without a gradient (Zeiler 
 """
 
 import itertools
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
+from deepinside.arguments import whole_number
 from deepinside.class_score import (
     Target,
     broadcast_to_images,
@@ -35,7 +35,8 @@ def occlusion(
 
     In logits: the mean over the squares that cover the pixel. Squares that would end beyond the
     image are cut there. The falls of all squares need not add up to that of the whole image. Each
-    square takes one forward pass, for all images together. Zeiler and Fergus (2014).
+    square takes one forward pass, for all images together. Scores of half precision are
+    subtracted in, and the map is returned as, float32. Zeiler and Fergus (2014).
 
     Parameters
     ----------
@@ -50,22 +51,24 @@ def occlusion(
     ------
     ValueError
         As `deepinside.class_score.class_score`; if the replacement does not broadcast to the
-        images, or is of another type or device; or if squares leave pixels out, do not fit into
-        the image, or their sides are no whole numbers.
+        images, is out of their range, or of another type or device; or if squares leave pixels
+        out, do not fit into the image, or their sides are no whole numbers.
     """
     check_images(network, images)
     replacement = broadcast_to_images(replacement, images, "replacement")
+    try:
+        check_images(network, replacement)
+    except ValueError as error:
+        raise ValueError(f"of the replacement: {error}") from error
     height, width = images.shape[2:]
-    are_whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (stride, patch))
-    if not are_whole or not 1 <= stride <= patch <= min(height, width):
-        raise ValueError(
-            f"expected whole numbers, 1 <= stride <= patch <= {min(height, width)}, got a stride "
-            f"of {stride!r} and a patch of {patch!r}"
-        )
+    patch = whole_number(patch, "a patch, within the image,", 1, min(height, width))
+    stride = whole_number(stride, "a stride, not above the patch,", 1, patch)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)
-    scores = class_score(network, images, classes)
-    total, times = torch.zeros_like(images[:, 0]), torch.zeros_like(images[0, 0])
+    exact = torch.promote_types(images.dtype, torch.float32)
+    scores = class_score(network, images, classes).to(exact)
+    total = torch.zeros_like(images[:, 0], dtype=exact)
+    times = torch.zeros_like(total[0])
     tops, lefts = (range(0, side - patch + stride, stride) for side in (height, width))
     for top, left in itertools.product(tops, lefts):
         square = (..., slice(top, top + patch), slice(left, left + patch))

@@ -16,6 +16,8 @@ from torch.autograd.graph import Node, get_gradient_edge
 from torch.nn import functional as F
 from torchvision.models.maxvit import PartitionAttentionLayer
 
+from deepinside.arguments import shown
+from deepinside.class_score import check_scores, gradient_by
 from deepinside.networks import Network, copy_sharing_weights
 
 _LAYOUTS = "activations (N, C, h, w) or (N, h, w, C), or tokens (N, others + h * w, C)"
@@ -59,6 +61,15 @@ class _Activation(NamedTuple):
         return bool(rest.norm() > 1e-3 * vectors.norm())
 
 
+def check_network(network: Network) -> None:
+    """Raise a ValueError unless this is a `Network`, which knows its size, classes and layers."""
+    if not isinstance(network, Network):
+        raise ValueError(
+            "expected a network from deepinside.networks.load_network or from_model, got "
+            + (type(network).__name__ if isinstance(network, nn.Module) else shown(network))
+        )
+
+
 def stages(network: Network) -> dict[str, Layout]:
     """Return the layers that stand for the depths of a network, first to last, with their layouts.
 
@@ -73,6 +84,7 @@ def stages(network: Network) -> dict[str, Layout]:
     ValueError
         If there are none.
     """
+    check_network(network)
     blocks = getattr(network.layers, "blocks", None)
     if isinstance(blocks, nn.Sequential) and hasattr(network.layers, "conv_stem"):
         # timm's EfficientNets
@@ -128,8 +140,13 @@ def layouts(network: Network, layers: Sequence[str]) -> dict[str, Layout]:
     Raises
     ------
     ValueError
-        If a name is none of ``network.named_modules()``, or a layer's output has no positions.
+        If a name is none of ``network.named_modules()`` or comes twice, or a layer's output has
+        no positions.
     """
+    check_network(network)
+    are_names = isinstance(layers, Collection) and all(isinstance(name, str) for name in layers)
+    if isinstance(layers, str) or not are_names or len({*layers}) < len(layers):
+        raise ValueError(f"expected a list of layers' names, each once, got {shown(layers)}")
     modules = dict(network.named_modules())
     unknown = [name for name in layers if name not in modules]
     if unknown or not len(layers):
@@ -153,6 +170,7 @@ def last_activation(network: Network) -> tuple[str, Layout]:
     ValueError
         If there is none.
     """
+    check_network(network)
     is_weighed = any(isinstance(module, nn.Linear) for module in network.modules())
     found = [
         (name, activation.layout)
@@ -176,7 +194,11 @@ def _activations(network: Network) -> dict[str, _Activation]:
     def moved() -> dict[str, Tensor]:
         return _seen(network, _noise(network))[0]
 
+    check_scores(seen[""], 1)
     chosen = seen.pop("").amax()
+    if not chosen.requires_grad:
+        # raises the error that says so
+        gradient_by(chosen, images)
     seen = {n: v for n, v in seen.items() if v.requires_grad and v.shape[:1] == (1,)}
     on_every_path = _on_every_path(chosen, images)
     gradients = torch.autograd.grad(chosen, [*seen.values()], allow_unused=True)
@@ -186,13 +208,19 @@ def _activations(network: Network) -> dict[str, _Activation]:
         if layout is not None and gradient is not None:
             picture = layout.as_picture(gradient, network.input_size)
             found[name] = _Activation(layout, picture, values.grad_fn in on_every_path)
+    if found and not any(activation.gradient.any() for activation in found.values()):
+        raise ValueError(
+            f"expected scores of {network.name} that depend on the image, got a gradient of 0 at "
+            "all places"
+        )
     return found
 
 
 def _noise(network: Network) -> Tensor:
     """Return three images, (3, C, H, W); of the first, 1 has another upper half, 2 a left one."""
     (height, width), generator = network.input_size, torch.Generator().manual_seed(0)
-    one, other = torch.rand((2, network.input_channels, height, width), generator=generator)
+    shape = (2, network.input_channels, height, width)
+    one, other = torch.rand(shape, generator=generator, dtype=torch.float32)
     images = torch.stack([one] * 3)
     images[1, :, : height // 2] = other[:, : height // 2]
     images[2, :, :, : width // 2] = other[:, :, : width // 2]

@@ -128,8 +128,8 @@ def test_help_says_what_boxes_are_and_how_processes_share_the_photos(capsys):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["--scales", "nan"], "expected scales above 0, got [nan]"),
-        (["--scales", "1", "0"], "expected scales above 0, got [1.0, 0.0]"),
+        (["--scales", "nan"], "above 0 and at most 71.4286, got nan"),
+        (["--scales", "1", "0"], "above 0 and at most 71.4286, got 0.0"),
         (["--batch-size", "0"], "expected --batch-size of at least 1, got 0"),
         (["--workers", "-1"], "expected --workers of at least 0, got -1"),
         (["--device", "gpu"], "expected a device that works here, got gpu: "),

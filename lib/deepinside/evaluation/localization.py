@@ -23,6 +23,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from deepinside.arguments import whole_number
+from deepinside.class_score import check_scores
 from deepinside.evaluation.annotation_files import one_line
 from deepinside.evaluation.annotations import Classes, Truth, boxes_in_photo, label_classes
 from deepinside.evaluation.methods import BOXES, CUT_BY_COLOR, MAPS
@@ -30,8 +32,9 @@ from deepinside.images import Box, load_photo, photo_orientation, resize_photo, 
 from deepinside.localization import rescaled_box
 from deepinside.measures import THRESHOLDS, best_iou, pointing_hit, threshold_overlaps
 from deepinside.networks import Network, in_evaluation_mode
-from deepinside.object_maps import SCALES, object_maps
+from deepinside.object_maps import SCALES, checked_scales, object_maps
 from deepinside.rows import appending, read_rows, write_rows
+from deepinside.stages import check_network
 
 COLUMNS = (
     "file", "label", "network", "map", "box", "scales", "class_index", "x0", "y0", "x1", "y1",
@@ -63,9 +66,12 @@ class Method:
     scales: Sequence[float] = SCALES
 
     def check(self) -> None:
-        """Raise a ValueError if a scale is not above 0, or the network does not allow the map."""
-        if not all(scale > 0 and math.isfinite(scale) for scale in self.scales):
-            raise ValueError(f"expected scales above 0, got {self.scales}")
+        """Raise a ValueError if a name or a scale is none, or the network has no such map."""
+        check_network(self.network)
+        for what, name, known in (("map", self.map, MAPS), ("box", self.box, ["", *BOXES])):
+            if name not in [*known]:
+                raise ValueError(f"expected a {what} of {', '.join(known)}; got {name!r}")
+        checked_scales(self.scales, self.network.input_size)
         self.maps([torch.full((3, *self.network.input_size), 0.5)], [0])
 
     @property
@@ -171,8 +177,12 @@ def evaluate(
     Raises
     ------
     ValueError
-        If `output` holds other rows, or results of another method.
+        If `output` holds other rows, or results of another method; or if a count is none.
     """
+    batch_size = whole_number(batch_size, "a batch size", 1)
+    workers = whole_number(workers, "a number of workers", 0)
+    ranks = whole_number(ranks, "a number of ranks", 1)
+    rank = whole_number(rank, "a rank", 0, ranks - 1)
     done = {
         row["key"]
         for path in (output, *parts_of(output))
@@ -296,6 +306,7 @@ def _measured(photos: list[_Photo], method: Method) -> Iterator[dict[str, Any]]:
     images = squashed(network, pixels, network.input_size)
     with torch.no_grad():
         scores = in_evaluation_mode(network)(images.to(network.normalization.mean)).cpu()
+    check_scores(scores, len(photos))
     answers = scores.topk(min(5, scores.shape[1])).indices.tolist()
     # of a label's classes the one of the highest score
     targets = [

@@ -78,8 +78,8 @@ def occlusion_maps(network: Network, photos: Sequence[Tensor], classes: Sequence
 
 def center_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
     """Return a Gaussian around the middle, the same for every photo: a control."""
-    y, x = (torch.arange(side) + 0.5 - side / 2 for side in network.input_size)
     height, width = network.input_size
+    y, x = (torch.arange(side, dtype=torch.float32) + 0.5 - side / 2 for side in (height, width))
     exponent = (y[:, None] / height).square() + (x / width).square()
     return torch.exp(-exponent / (2 * CENTER_DEVIATION**2)).expand(len(photos), -1, -1)
 
@@ -90,7 +90,7 @@ def whole_maps(network: Network, photos: Sequence[Tensor], classes: Sequence[int
     It is 1 except in one corner, as a flat map finds nothing, and points to the middle.
     """
     height, width = network.input_size
-    whole = torch.ones(height, width)
+    whole = torch.ones(height, width, dtype=torch.float32)
     whole[0, 0], whole[height // 2, width // 2] = 0.0, 1.01
     return whole.expand(len(photos), -1, -1)
 
