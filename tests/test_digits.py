@@ -17,7 +17,15 @@ from train_digits import (
     without,
 )
 
-from deepinside.digits import CLASS_NAMES, Digits, digits_layers, load_digits, place_in_clutter
+from deepinside.digits import (
+    CLASS_NAMES,
+    Digits,
+    digits_layers,
+    load_digits,
+    place_in_clutter,
+    training_record,
+    weights_path,
+)
 from deepinside.networks import Network, Normalization, load_network
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "train_digits.py"
@@ -196,6 +204,38 @@ def test_clutter_is_ink_outside_the_box_and_repeats_with_its_generator(digits):
     assert touched > 5
     # ten fragments of about 12 each, and what lies beyond the digit's edge
     assert 20 * 50 < outside < 20 * 300
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"digits": None}, "digits as those of load_digits, got None"),
+        ({"digits": torch.rand(2, 1, 28, 28)}, "digits as those of load_digits, got a tensor"),
+        ({"images": torch.zeros(2, 1, 28, 28)}, "digits of 28 x 28 pixels, some .* up to 0"),
+        ({"images": torch.ones(2, 1, 20, 20)}, r"digits of 28 x 28 pixels, .* \(2, 1, 20, 20\)"),
+        ({"images": torch.full((2, 1, 28, 28), torch.nan)}, "images of digits as a tensor"),
+        ({"images": torch.ones(0, 1, 28, 28)}, "images of digits as a tensor"),
+        *(
+            ({"count": count}, "a count of canvases from 1")
+            for count in (0, None, 2.0, True, 10**9)
+        ),
+        ({"generator": None}, "a generator as a torch.Generator, got None"),
+    ],
+)
+def test_what_cannot_be_placed_in_clutter_is_named(digits, change, words):
+    given = {"digits": digits, "count": 2, "generator": torch.Generator()} | change
+    if "images" in given:
+        images = given.pop("images")
+        given["digits"] = Digits(images, digits.labels[: len(images)])
+    with pytest.raises(ValueError, match=f"expected {words}"):
+        place_in_clutter(**given)
+
+
+@pytest.mark.parametrize("name", [None, "mnist", 3, "../digits"])
+@pytest.mark.parametrize("call", [weights_path, training_record])
+def test_weights_that_are_not_shipped_are_named(call, name):
+    with pytest.raises(ValueError, match="expected one of cluttered_digits, digits, shortcut, sq"):
+        call(name)
 
 
 def test_network_for_clutter_knows_held_out_digits_wherever_they_are(digits):
