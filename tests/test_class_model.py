@@ -1135,7 +1135,7 @@ NO_ASCENT = {
     "constant": (lambda s: torch.arange(4.0).expand(len(s), -1), "expected a network with a gr"),
     "rounded": (lambda s: s.round(), "a gradient of 0 for class 1, image 0: are all ReLUs closed"),
     "closed ReLUs": (lambda s: (s - 1e3).relu(), "a gradient of 0 for class 1, image 0"),
-    "NaN": (lambda s: s * torch.nan, "expected finite class scores, got 8 of 8"),
+    "NaN": (lambda s: s * torch.nan, "class scores of a network, got 8 of 8"),
     "soft-max": (lambda s: s.softmax(1), "got those of a soft-max"),
 }
 

@@ -4,14 +4,9 @@ import torch
 from torch import nn
 
 from deepinside.class_model import class_model
-from deepinside.class_score import (
-    class_index,
-    class_probability,
-    class_score,
-    gradient_by,
-    top_classes,
-)
+from deepinside.class_score import class_index, class_probability, class_score, top_classes
 from deepinside.networks import load_network
+from deepinside.networks.scores import gradient_by
 
 
 @pytest.fixture(scope="module")
@@ -296,9 +291,15 @@ def test_autocast_is_told(digits_network, gray):
 
 
 SCORES_THAT_ARE_NONE = {
-    "NaN": (lambda scores: scores * torch.nan, "expected finite class scores, got 6 of 6"),
+    "NaN": (
+        lambda scores: scores * torch.nan,
+        "class scores of a network, got 6 of 6",
+    ),
     "infinite": (lambda scores: 2 ** (scores * 1e4), "expected finite class scores"),
-    "no class": (lambda scores: scores[:, :0], "expected scores of one class or more, got none"),
+    "no class": (
+        lambda scores: scores[:, :0],
+        "with scores of one class or more, got none",
+    ),
     "probabilities": (lambda scores: scores.softmax(1), "got those of a soft-max"),
     "their logarithms": (lambda scores: scores.log_softmax(1), "got those of a log-soft-max"),
 }

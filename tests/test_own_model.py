@@ -612,7 +612,7 @@ class Blind(Returns):
         (nn.Conv2d(3, 4, 3, device="meta"), {}, "a Conv2d with weights, got one whose weights are"),
         (plain(wrap=lambda s: s.softmax(1)), {}, "unnormalized .* got those of a soft-max"),
         (plain(wrap=lambda s: 9 * s.log_softmax(1) / 9), {}, "got those of a log-soft-max"),
-        (plain(classes=1), {}, "two classes or more, got 1"),
+        (plain(classes=1), {}, "with two classes or more, got 1"),
         (plain(wrap=lambda s: s.detach()), {}, "with a gradient by the image, got none"),
         (plain(wrap=lambda s: s.round() + 0 * s), {}, "with a gradient by the image, got none"),
         (Blind(), {}, "with a gradient by the image, got none"),

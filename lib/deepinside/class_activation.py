@@ -13,15 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepinside.class_score import (
-    Target,
-    check_images,
-    class_score,
-    gradient_by,
-    target_classes,
-)
+from deepinside.class_score import Target, check_images, class_score, target_classes
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.networks.scores import gradient_by
 from deepinside.stages import check_network, last_activation, layouts, listened_to
 
 

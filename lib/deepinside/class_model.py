@@ -19,14 +19,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from deepinside.arguments import number, shown, whole_number
-from deepinside.class_score import (
-    Target,
-    check_images,
-    gradient_by,
-    probabilities,
-    scores_and_classes,
-)
+from deepinside.class_score import Target, check_images, probabilities, scores_and_classes
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.scores import gradient_by
 from deepinside.regularizers import PAPER, Adam, Fourier, Regularizers, drawn, transformed
 
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -19,6 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from deepinside.arguments import shown, whole_number
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.scores import check_scores
 
 # how far a value of an image may lie outside of [0, 1], as those of class models do
 _SLACK = 10.0
@@ -169,34 +170,6 @@ def _check_range(images: Tensor, regions: tuple[float, float]) -> None:
         )
 
 
-def check_scores(scores: Tensor, count: int) -> None:
-    """Raise a ValueError unless these are unnormalized scores of `count` images, (N, classes)."""
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != count:
-        raise ValueError(
-            f"expected a network that returns scores of shape ({count}, classes), got "
-            f"{tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__}"
-        )
-    if not scores.shape[1]:
-        raise ValueError("expected scores of one class or more, got none")
-    found = scores.detach().float()
-    if not found.isfinite().all():
-        bad = (~found.isfinite()).sum().item()
-        raise ValueError(
-            f"expected finite class scores, got {bad} of {found.numel()} that are NaN or infinite: "
-            "are the weights finite?"
-        )
-    if scores.shape[1] == 1:
-        return
-    sums, logs = found.sum(1), found.logsumexp(1)
-    for name, sum_to in (("soft-max", sums - 1), ("log-soft-max", logs)):
-        signs = found >= 0 if name == "soft-max" else found <= 0
-        if signs.all() and (sum_to.abs() < 1e-4).all():
-            raise ValueError(
-                f"expected unnormalized class scores, got those of a {name}: leave this last layer "
-                "out"
-            )
-
-
 def probabilities(scores: Tensor) -> Tensor:
     """Return the soft-max of scores (..., classes).
 
@@ -224,28 +197,6 @@ def scores_of(network: nn.Module, images: Tensor) -> Tensor:
     scores = in_evaluation_mode(network)(images)
     check_scores(scores, len(images))
     return scores
-
-
-def gradient_by(values: Tensor, images: Tensor, *, finite: bool = True) -> Tensor:
-    """Return the gradient of the sum of values by the images, as the images.
-
-    Raises
-    ------
-    ValueError
-        If the values do not depend on the images, or the gradient has to be finite and is not.
-    """
-    gradient = None
-    if values.requires_grad:
-        (gradient,) = torch.autograd.grad(values.sum(), images, allow_unused=True)
-    if gradient is None:
-        raise ValueError(
-            "expected a network with a gradient by the image, got none: its output does not depend "
-            "on the image, or it detaches it, computes without gradient or is quantized"
-        )
-    if finite and not gradient.isfinite().all():
-        bad = (~gradient.isfinite()).sum().item()
-        raise ValueError(f"expected a finite gradient, got {bad} values that are NaN or infinite")
-    return gradient
 
 
 def broadcast_to_images(values: Tensor, images: Tensor, name: str) -> Tensor:

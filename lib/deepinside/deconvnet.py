@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
 from deepinside.arguments import number, shown
-from deepinside.class_score import Target, check_images, class_score, gradient_by
+from deepinside.class_score import Target, check_images, class_score
 from deepinside.networks import Network, copy_sharing_weights, in_evaluation_mode
+from deepinside.networks.scores import gradient_by
 from deepinside.stages import have_proportions, layouts
 
 # what a ReLU passes on of the signal r, where x_open is 1(x > 0) and r_open is 1(r > 0)

@@ -16,16 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deepinside.arguments import checked_map, number, shown
-from deepinside.class_score import (
-    Target,
-    check_images,
-    check_scores,
-    class_indices,
-    gradient_by,
-    target_classes,
-)
+from deepinside.class_score import Target, check_images, class_indices, target_classes
 from deepinside.images import squashed
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.networks.scores import check_scores, gradient_by
 from deepinside.stages import Layout, check_network, layouts, listened_to, stages
 
 # sizes of the photo, as shares of the network's input

@@ -13,16 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.arguments import check_generator, number, shown, whole_number
-from deepinside.class_score import (
-    Target,
-    check_images,
-    class_score,
-    gradient_by,
-    scores_of,
-    target_classes,
-)
+from deepinside.class_score import Target, check_images, class_score, scores_of, target_classes
 from deepinside.images import View, check_photo, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.scores import gradient_by
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torchvision.models.maxvit import PartitionAttentionLayer
 
 from deepinside.arguments import shown
-from deepinside.class_score import check_scores, gradient_by
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.networks.scores import check_scores, gradient_by
 
 _LAYOUTS = "activations (N, C, h, w) or (N, h, w, C), or tokens (N, others + h * w, C)"
 

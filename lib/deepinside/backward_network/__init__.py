@@ -18,9 +18,10 @@ from deepinside.arguments import shown
 from deepinside.backward_network.export import export_onnx
 from deepinside.backward_network.layers import Layer, MaxPoolLayer, ReLULayer
 from deepinside.backward_network.tracing import INPUT, Step, refuse_changed_layers, steps
-from deepinside.class_score import check_images, check_scores
+from deepinside.class_score import check_images
 from deepinside.deconvnet import RULES
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.networks.scores import check_scores
 
 __all__ = ["BackwardNetwork", "backward_network", "export_onnx"]
 

@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deepinside.arguments import whole_number
-from deepinside.class_score import check_scores
 from deepinside.evaluation.annotation_files import one_line
 from deepinside.evaluation.annotations import Classes, Truth, boxes_in_photo, label_classes
 from deepinside.evaluation.methods import BOXES, CUT_BY_COLOR, MAPS
@@ -32,6 +31,7 @@ from deepinside.images import Box, load_photo, photo_orientation, resize_photo, 
 from deepinside.localization import rescaled_box
 from deepinside.measures import THRESHOLDS, best_iou, pointing_hit, threshold_overlaps
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.scores import check_scores
 from deepinside.object_maps import SCALES, checked_scales, object_maps
 from deepinside.rows import appending, read_rows, write_rows
 from deepinside.stages import check_network

@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from deepinside import images
-from deepinside.class_score import check_images, class_indices, gradient_by
+from deepinside.class_score import check_images, class_indices
 from deepinside.explorers.packing import Answer, bar_panel
 from deepinside.explorers.widget import Control, Explorer, State, check_network
 from deepinside.networks import Network
+from deepinside.networks.scores import gradient_by
 
 _ASKED, _RIVAL = "tabby", "tiger cat"
 _NAMES = (_ASKED, _RIVAL, "Egyptian cat", "lynx")

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from deepinside.arguments import checked_map, shown, whole_number
 from deepinside.inference.packed import is_transformed
 from deepinside.inference.preparation import frozen_copy, prepare, remembered
+from deepinside.networks.scores import check_scores, gradient_by
 
 # of an image, in pixels: more take minutes and many gigabytes
 _LARGEST_SIDE = 2048
@@ -255,37 +256,15 @@ def tried(
 
 def checked_gradient(scores: Any, images: Tensor, name: str) -> Tensor:  # noqa: ANN401
     """Return the gradient by images of what has to be a classifier's scores of them."""
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(
-            f"expected class scores (N, classes) of {name}, got {got} for N = {len(images)}"
-        )
+    check_scores(scores, len(images), name)
     if scores.shape[1] < 2:
         raise ValueError(
-            f"expected a {name} of two classes or more, got {scores.shape[1]}: 0 as the score of "
+            f"expected {name} with two classes or more, got {scores.shape[1]}: 0 as the score of "
             "a second class leaves a sigmoid as it is"
         )
-    found = scores.detach().float()
-    sums = found.sum(1)
-    if not found.isfinite().all():
-        raise ValueError(f"expected finite class scores of {name}, got {sums.tolist()} as sums")
-    is_soft = found.min() >= 0 and bool(((sums - 1).abs() < 1e-3).all())
-    if is_soft or (found.max() <= 0 and bool((found.logsumexp(1).abs() < 1e-3).all())):
-        raise ValueError(
-            f"expected unnormalized class scores of {name}, got those of a "
-            f"{'soft-max' if is_soft else 'log-soft-max'}: leave this last layer out"
-        )
-    gradient = None
-    if scores.requires_grad:
-        # in a sum of all scores, their gradients might cancel
-        weights = torch.linspace(1, 2, scores.shape[1], device=scores.device, dtype=scores.dtype)
-        (gradient,) = torch.autograd.grad((scores * weights).sum(), images, allow_unused=True)
-    if gradient is None:
-        raise ValueError(
-            f"expected class scores of {name} with a gradient by the image, got none: they do not "
-            "depend on the image, or are detached, quantized or computed without gradient"
-        )
-    return gradient
+    # in a sum of all scores, their gradients might cancel
+    weights = torch.linspace(1, 2, scores.shape[1], device=scores.device, dtype=scores.dtype)
+    return gradient_by(scores * weights, images, name, finite=False)
 
 
 def _checked_names(class_names: Iterable[str] | None, count: int) -> tuple[str, ...]:
