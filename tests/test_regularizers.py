@@ -422,3 +422,27 @@ def test_directions_are_those_of_torch_s_adam(generator):
 def test_first_direction_is_the_sign_of_the_gradient():
     gradient = torch.tensor([-3.0, 1e-3, 0.0, 200.0])
     torch.testing.assert_close(Adam().direction(gradient), gradient.sign(), rtol=1e-4, atol=0)
+
+
+# Half precision
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype, generator):
+    images = torch.rand(2, 3, 7, 11, generator=generator).to(dtype)
+    uniform = torch.rand(2, 4, generator=generator)
+    how = Regularizers(jitter=2, scale=(0.8, 1.2), rotation=9)
+    for got, expected in (
+        (random_view(images, uniform, how), random_view(images.float(), uniform, how)),
+        (gaussian_blur(images, 30), gaussian_blur(images.float(), 30)),
+        (Fourier(images, images[:1]).unknown(images), None),
+    ):
+        if expected is None:
+            fourier = Fourier(images, images[:1])
+            torch.testing.assert_close(
+                fourier.centered(got), (images - images[:1]).float(), atol=0.02, rtol=0
+            )
+        else:
+            assert got.equal(expected.to(dtype))
+    # the square of 1e-4 is 0 in float16
+    assert (Adam().direction(torch.full((3,), 1e-4).to(dtype)) - 1).abs().max() < 1e-3

@@ -633,3 +633,22 @@ def test_a_map_of_what_has_no_gradient_is_refused(function, end, message):
 def test_ten_crops_need_a_network(network):
     with pytest.raises(ValueError, match="expected a Network, got"):
         ten_crop_saliency(network, torch.rand(3, 20, 30), 1)
+
+
+@gradients
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_nearly_the_same(method, dtype, generator):
+    images = torch.rand(2, 3, 8, 8, generator=generator)
+    # a photo stays float32
+    given = images if method is METHODS["ten_crop_saliency"] else images.to(dtype)
+    got = method(SmallPhotoNetwork().eval().to(dtype), given, 1)
+    expected = method(SmallPhotoNetwork().eval(), images, 1)
+    assert relative_difference(got.float(), expected) < 0.05
+
+
+def test_generator_stays_where_it_is_if_there_is_no_gradient(generator):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2), FailsBackward())
+    state = generator.get_state()
+    with pytest.raises(RuntimeError, match="this layer fails"):
+        smooth_grad(network, torch.rand(1, 3, 2, 2), 1, generator=generator)
+    assert generator.get_state().equal(state)

@@ -22,21 +22,32 @@ from deepinside.arguments import number, shown, whole_number
 from deepinside.class_score import Target, check_images, probabilities, scores_and_classes
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.networks.scores import gradient_by
-from deepinside.regularizers import PAPER, Adam, Fourier, Regularizers, drawn, transformed
+from deepinside.regularizers import (
+    PAPER,
+    Adam,
+    Fourier,
+    Regularizers,
+    drawn,
+    full_precision,
+    transformed,
+    unmoved_by_failure,
+)
 
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
     "score": lambda scores: scores,
     "log_probability": lambda scores: scores.log_softmax(1),
 }
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "squared": lambda centered: centered.square().sum((1, 2, 3)),
-    "plain": lambda centered: torch.linalg.vector_norm(centered, dim=(1, 2, 3)),
+    "squared": lambda centered: full_precision(centered).square().sum((1, 2, 3)),
+    "plain": lambda centered: torch.linalg.vector_norm(full_precision(centered), dim=(1, 2, 3)),
 }
 PerImage = float | Sequence[float] | Tensor
 
 # an image whose root mean square is larger than this has diverged
 _DIVERGED = 1e3
 _MOST_STEPS = 100_000
+# how far a start may lie outside of [0, 1]: noise around a mean image does
+_START_SLACK = 1.0
 # values of all snapshots together: 4 GB
 _MOST_KEPT = 10**9
 _FLOATS = (torch.float32, torch.float64)
@@ -64,7 +75,7 @@ class Pixels(NamedTuple):
         """Return the unknown of the nearest images allowed; NaN for those that diverged."""
         if self.clip:
             unknown = (unknown + self.mean).clamp(0, 1) - self.mean
-        sound = unknown.square().mean((1, 2, 3), keepdim=True) < _DIVERGED**2
+        sound = full_precision(unknown).square().mean((1, 2, 3), keepdim=True) < _DIVERGED**2
         return unknown.masked_fill(~sound, torch.nan)
 
 
@@ -232,10 +243,12 @@ def class_model(
 
     parametrization = Fourier(images, mean) if regularizers.fourier else Pixels(mean, clip)
     unknown = parametrization.unknown(images)
-    if noisy:
-        unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
-    unknown = parametrization.bounded(unknown)
-    classes = _climbable_classes(network, parametrization.centered(unknown) + mean, narrow, target)
+    with unmoved_by_failure(generators):
+        if noisy:
+            unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
+        unknown = parametrization.bounded(unknown)
+        begun = parametrization.centered(unknown) + mean
+        classes = _climbable_classes(network, begun, narrow, target)
     # the same memory: a size set to 0 below leaves its image alone from then on
     alpha = sizes.view(-1, *[1] * (unknown.ndim - 1))
 
@@ -330,6 +343,12 @@ def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Te
             size = (network.input_channels, *network.input_size)
             shape = ", ".join(map(str, size))
             _expect(start.shape[1:] == size, f"a start of shape (N, {shape})", tuple(start.shape))
+            low, high = (bound.item() for bound in start.detach().aminmax())
+            if low < -_START_SLACK or high > 1 + _START_SLACK:
+                raise ValueError(
+                    f"expected a start in [0, 1], got values from {low:.4g} to {high:.4g}: is it "
+                    "normalized? The network does that by itself"
+                )
         return mean.to(start), start
     known = isinstance(start, str) and start in ("zero", "noise")
     got = start if isinstance(start, str) else type(start)

@@ -9,7 +9,8 @@ every coordinate its own step size.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -98,6 +99,7 @@ def random_view(images: Tensor, uniform: Tensor, how: Regularizers) -> Tensor:
     shift down, the shift right, scale and angle, of which `how` has the limits.
     """
     height, width = images.shape[-2:]
+    dtype, images, uniform = images.dtype, full_precision(images), full_precision(uniform)
     y, x = ((2 * uniform[:, :2] - 1) * how.jitter).unbind(1)
     low, high = how.scale
     if low == high == 1 and how.rotation == 0:
@@ -111,7 +113,7 @@ def random_view(images: Tensor, uniform: Tensor, how: Regularizers) -> Tensor:
     down = [sin * width / height, cos, 2 * y / height]
     turned = torch.stack(across + down, 1).view(-1, 2, 3)
     grid = F.affine_grid(turned, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False).to(dtype)
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
@@ -119,13 +121,14 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     sigma = number(sigma, "a blur", 0, _MOST_PIXELS)
     if sigma == 0:
         return images
+    dtype, images = images.dtype, full_precision(images)
     reach = math.ceil(3 * sigma)
     places = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-places.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).to(images).repeat(images.shape[1], 1, 1, 1)
     groups = len(kernel)
     across = F.conv2d(images, kernel, padding=(0, reach), groups=groups)
-    return F.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0), groups=groups)
+    return F.conv2d(across, kernel.transpose(2, 3), padding=(reach, 0), groups=groups).to(dtype)
 
 
 class Fourier:
@@ -134,15 +137,16 @@ class Fourier:
     ``image = sigmoid(colors · irfft2(amplitudes · unknown))``. The amplitudes, one for each
     frequency, fall with it; `colors` mixes decorrelated channels into red, green and blue.
     A parametrization like `deepinside.class_model.Pixels`, of images of the size, type and
-    device of the given ones, (N, C, H, W).
+    device of the given ones, (N, C, H, W); of half precision, they become float32.
     """
 
     noise = 0.01
 
     def __init__(self, images: Tensor, mean: Tensor) -> None:
         channels, height, width = images.shape[1:]
-        down = torch.fft.fftfreq(height, device=images.device)[:, None]
-        across = torch.fft.rfftfreq(width, device=images.device)[None]
+        images, mean, device = full_precision(images), full_precision(mean), images.device
+        down = torch.fft.fftfreq(height, dtype=torch.float32, device=device)[:, None]
+        across = torch.fft.rfftfreq(width, dtype=torch.float32, device=device)[None]
         lowest = 1 / max(height, width)
         frequency = (down.square() + across.square()).sqrt().clamp(min=lowest)
         amplitudes = _GAIN * math.sqrt(height * width) * (frequency / lowest) ** -_DECAY
@@ -151,12 +155,13 @@ class Fourier:
 
     def unknown(self, images: Tensor) -> Tensor:
         """Return what stands for images clipped to 0.001 to 0.999, (N, C, H, W // 2 + 1, 2)."""
-        channels = torch.einsum("ij,njhw->nihw", self.colors.inverse(), images.logit(1e-3))
+        logits = full_precision(images).logit(1e-3)
+        channels = torch.einsum("ij,njhw->nihw", self.colors.inverse(), logits)
         return torch.view_as_real(torch.fft.rfft2(channels, norm="ortho") / self.amplitudes)
 
     def centered(self, unknown: Tensor) -> Tensor:
         """Return the zero-centered images that the unknown stands for, (N, C, H, W)."""
-        waves = torch.view_as_complex(unknown) * self.amplitudes
+        waves = torch.view_as_complex(full_precision(unknown)) * self.amplitudes
         channels = torch.fft.irfft2(waves, s=self.size, norm="ortho")
         return torch.sigmoid(torch.einsum("ij,njhw->nihw", self.colors, channels)) - self.mean
 
@@ -178,6 +183,7 @@ class Adam:
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the direction of the next step, in the shape of the gradient."""
+        gradient = full_precision(gradient)
         self.steps += 1
         self.mean = 0.9 * self.mean + (1 - 0.9) * gradient
         self.square = 0.999 * self.square + (1 - 0.999) * gradient.square()
@@ -194,6 +200,23 @@ def drawn(
     options = {"dtype": torch.float32}
     values = [sample(like.shape[1:], generator=g, device=g.device, **options) for g in generators]
     return torch.stack(values).to(like).expand_as(like)
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Return values, those of half precision as float32, in which sums do not overflow."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+@contextmanager
+def unmoved_by_failure(generators: Sequence[torch.Generator]) -> Iterator[None]:
+    """Set generators back to where they were if the block fails."""
+    states = [each.get_state() for each in generators]
+    try:
+        yield
+    except BaseException:
+        for each, state in zip(generators, states, strict=True):
+            each.set_state(state)
+        raise
 
 
 def _color_mix(channels: int) -> Tensor:

@@ -13,10 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from deepinside.arguments import check_generator, number, shown, whole_number
-from deepinside.class_score import Target, check_images, class_score, scores_of, target_classes
+from deepinside.class_score import (
+    Target,
+    check_images,
+    class_index,
+    class_score,
+    scores_of,
+    target_classes,
+)
 from deepinside.images import View, check_photo, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.networks.scores import gradient_by
+from deepinside.regularizers import full_precision, unmoved_by_failure
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16
@@ -64,9 +72,10 @@ def gradient_times_input(network: nn.Module, images: Tensor, target: Target = No
 
     What each intensity adds to the score that the tangent gives the image: with b of the
     tangent, which is its score of a black image, the products sum to the class score. Black
-    adds 0 only because it is coded as 0. Parameters and errors as for `image_gradient`.
+    adds 0 only because it is coded as 0. Parameters and errors as for `image_gradient`. Of half
+    precision, the products are float32.
     """
-    return image_gradient(network, images, target) * images.detach()
+    return full_precision(image_gradient(network, images, target)) * full_precision(images.detach())
 
 
 def smooth_grad(
@@ -108,18 +117,19 @@ def smooth_grad(
     noise = number(noise, "a noise", 0, _MOST_NOISE)
     check_generator(generator)
     classes = target_classes(network, images, target)
-    total = torch.zeros_like(images)
+    total = torch.zeros_like(full_precision(images))
     copies = max(1, _IMAGES_A_PASS // len(images))
-    for done in range(0, samples, copies):
-        count = min(copies, samples - done)
-        repeated = images.detach().repeat(count, 1, 1, 1)
-        # drawn as float32 on the generator's device, so that a run repeats on any device
-        drawn = torch.randn(
-            repeated.shape, generator=generator, device=generator.device, dtype=torch.float32
-        )
-        noisy = repeated + noise * drawn.to(repeated)
-        gradients = _noisy_gradient(network, noisy, classes.repeat(count))
-        total += (gradients.square() if squared else gradients).unflatten(0, (count, -1)).sum(0)
+    with unmoved_by_failure([generator]):
+        for done in range(0, samples, copies):
+            count = min(copies, samples - done)
+            repeated = images.detach().repeat(count, 1, 1, 1)
+            # drawn as float32 on the generator's device, so that a run repeats on any device
+            drawn = torch.randn(
+                repeated.shape, generator=generator, device=generator.device, dtype=torch.float32
+            )
+            noisy = repeated + noise * drawn.to(repeated)
+            gradients = full_precision(_noisy_gradient(network, noisy, classes.repeat(count)))
+            total += (gradients.square() if squared else gradients).unflatten(0, (count, -1)).sum(0)
     return (total / samples).abs().amax(1)
 
 
@@ -156,20 +166,26 @@ def ten_crop_saliency(network: Network, photo: Tensor, target: int | str | None 
     if not isinstance(network, nn.Module) or not hasattr(network, "resized_side"):
         raise ValueError(f"expected a Network, got {shown(network):.80}")
     check_photo(photo)
+    if target is not None:
+        target = class_index(target, network.class_names)
     resized = resize_photo(photo, network.resized_side, interpolation=network.interpolation)
     resized = in_channels_of(network, resized)
     (photo_height, photo_width), (height, width) = photo.shape[1:], resized.shape[1:]
     whole = View((photo_height, photo_width), (height, width), 0, 0, (height, width))
     views = _crop_views(whole, network.input_size)
     crops = torch.stack([crop(resized, view) for view in views])
+    weight = next(network.parameters(), crops)
+    if full_precision(weight).dtype == crops.dtype:
+        # what a network of half precision sees was resized in float32
+        crops = crops.to(weight.dtype)
     passes = torch.cat([crops, crops.flip(-1)]).split(_IMAGES_A_PASS)
     evaluated = in_evaluation_mode(network)
     if target is None:
         with torch.no_grad():
             scores = torch.cat([scores_of(evaluated, part) for part in passes])
-        target = int(scores.mean(0).argmax())
+        target = int(full_precision(scores).mean(0).argmax())
     maps = torch.cat([saliency_map(evaluated, part, target) for part in passes])
-    straight, mirrored = maps.chunk(2)
+    straight, mirrored = full_precision(maps).chunk(2)
     total, times = torch.zeros_like(resized[0]), torch.zeros_like(resized[0])
     for view, pair in zip(views, straight + mirrored.flip(-1), strict=True):
         crop(total, view).add_(pair)
