@@ -811,28 +811,6 @@ class Scores(nn.Module):
         return self.scores(images)
 
 
-@pytest.mark.parametrize(
-    ("scores", "message"),
-    [
-        (lambda x: x.detach().sum((2, 3)), "with a gradient by the image, got none"),
-        (lambda x: torch.ones(len(x), 3), "with a gradient by the image, got none"),
-        (lambda x: (x.sum((2, 3)) - 6).relu(), "a gradient of 0 for class 1, image 1"),
-        (lambda x: x.sum((2, 3)) * torch.nan, "expected finite class scores, got 6 of 6"),
-        (lambda x: x.sum((2, 3)).softmax(1), "got those of a soft-max"),
-    ],
-)
-def test_generators_stay_where_they_are_if_there_is_no_ascent(scores, message):
-    start = torch.tensor([0.75, 0.25]).view(2, 1, 1, 1).expand(-1, 3, 4, 4)
-    drawings = seeded(0)
-    with pytest.raises(ValueError, match=message):
-        class_model(Scores(scores), 1, start=start, generator=drawings)
-    network = SmallNetwork()
-    network.layers = Scores(lambda x: scores(x[:, :, :4]))
-    with pytest.raises(ValueError, match="expected"):
-        class_model(network.float(), ["a", "b"], start="noise", generator=drawings)
-    assert drawings.get_state().equal(seeded(0).get_state())
-
-
 @pytest.mark.parametrize("value", [-5.0, 50.0, -1.1, 2.1])
 def test_start_out_of_its_range_is_refused(digits_network, passes, value):
     start = torch.full((1, 1, 28, 28), 0.5)

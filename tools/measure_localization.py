@@ -67,10 +67,13 @@ def chosen_on(file: str) -> bool:
 
 def read_photo(path: Path) -> Tensor:
     """Return a photo; one that is cut short by a few bytes as far as it goes."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return load_photo(Image.open(path))
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load_photo(Image.open(path))
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:

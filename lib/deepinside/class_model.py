@@ -30,7 +30,6 @@ from deepinside.regularizers import (
     drawn,
     full_precision,
     transformed,
-    unmoved_by_failure,
 )
 
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -243,12 +242,11 @@ def class_model(
 
     parametrization = Fourier(images, mean) if regularizers.fourier else Pixels(mean, clip)
     unknown = parametrization.unknown(images)
-    with unmoved_by_failure(generators):
-        if noisy:
-            unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
-        unknown = parametrization.bounded(unknown)
-        begun = parametrization.centered(unknown) + mean
-        classes = _climbable_classes(network, begun, narrow, target)
+    if noisy:
+        unknown = unknown + parametrization.noise * drawn(torch.randn, generators, unknown)
+    unknown = parametrization.bounded(unknown)
+    begun = parametrization.centered(unknown) + mean
+    classes = _climbable_classes(network, begun, narrow, target)
     # the same memory: a size set to 0 below leaves its image alone from then on
     alpha = sizes.view(-1, *[1] * (unknown.ndim - 1))
 

@@ -9,8 +9,7 @@ every coordinate its own step size.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -205,18 +204,6 @@ def drawn(
 def full_precision(values: Tensor) -> Tensor:
     """Return values, those of half precision as float32, in which sums do not overflow."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-@contextmanager
-def unmoved_by_failure(generators: Sequence[torch.Generator]) -> Iterator[None]:
-    """Set generators back to where they were if the block fails."""
-    states = [each.get_state() for each in generators]
-    try:
-        yield
-    except BaseException:
-        for each, state in zip(generators, states, strict=True):
-            each.set_state(state)
-        raise
 
 
 def _color_mix(channels: int) -> Tensor:

@@ -24,7 +24,7 @@ from deepinside.class_score import (
 from deepinside.images import View, check_photo, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.networks.scores import gradient_by
-from deepinside.regularizers import full_precision, unmoved_by_failure
+from deepinside.regularizers import full_precision
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16
@@ -119,17 +119,16 @@ def smooth_grad(
     classes = target_classes(network, images, target)
     total = torch.zeros_like(full_precision(images))
     copies = max(1, _IMAGES_A_PASS // len(images))
-    with unmoved_by_failure([generator]):
-        for done in range(0, samples, copies):
-            count = min(copies, samples - done)
-            repeated = images.detach().repeat(count, 1, 1, 1)
-            # drawn as float32 on the generator's device, so that a run repeats on any device
-            drawn = torch.randn(
-                repeated.shape, generator=generator, device=generator.device, dtype=torch.float32
-            )
-            noisy = repeated + noise * drawn.to(repeated)
-            gradients = full_precision(_noisy_gradient(network, noisy, classes.repeat(count)))
-            total += (gradients.square() if squared else gradients).unflatten(0, (count, -1)).sum(0)
+    for done in range(0, samples, copies):
+        count = min(copies, samples - done)
+        repeated = images.detach().repeat(count, 1, 1, 1)
+        # drawn as float32 on the generator's device, so that a run repeats on any device
+        drawn = torch.randn(
+            repeated.shape, generator=generator, device=generator.device, dtype=torch.float32
+        )
+        noisy = repeated + noise * drawn.to(repeated)
+        gradients = full_precision(_noisy_gradient(network, noisy, classes.repeat(count)))
+        total += (gradients.square() if squared else gradients).unflatten(0, (count, -1)).sum(0)
     return (total / samples).abs().amax(1)
 
 
