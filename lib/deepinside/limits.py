@@ -29,6 +29,7 @@ from deepinside.class_score import (
     target_classes,
 )
 
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _IMAGES_A_PASS, _MOST_STEPS = 16, 10_000
 
 
@@ -49,7 +50,9 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     if shapes[0] != shapes[1] or not isinstance(maps, Tensor) or maps.ndim < 2:
         raise ValueError(f"expected maps of one shape (N, ...), got {shapes[0]} and {shapes[1]}")
     flat = (values.flatten(1) for values in (maps, others))
-    pair = [checked_map(values, "N, pixels", what="finite maps").cpu() for values in flat]
+    # ranks may be given as whole numbers
+    given = (v.double() if v.dtype in _WHOLE else v for v in flat)
+    pair = [checked_map(values, "N, pixels", what="finite maps").cpu() for values in given]
     for values in pair:
         low, high = values.aminmax(dim=1)
         if not (low < high).all():

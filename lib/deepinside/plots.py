@@ -209,7 +209,7 @@ def image_panels(
     ------
     ValueError
         If an image, title or box is none, a box lies outside of its image, or the figure would
-        have more than 256 panels, or more pixels than `deepinside.images.MAX_PIXELS`.
+        have more than 256 panels, or more pixels than a photo may.
     """
     images = _images(images)
     boxes = [None if box is None else checked_box(box) for box in _items(boxes, "boxes")]

@@ -78,7 +78,7 @@ def test_row_of_class_activation_maps_is_what_plain_arithmetic_gives(small, netw
             heights.append(small(mixed.view(1, 3, 64, 64)).softmax(1)[0, own].item())
         return (sum(heights) - (heights[0] + heights[-1]) / 2) / 10
 
-    blank = tool.blurred(photo)
+    blank = tool.blurred(photo[None])[0]
     assert float(row["deletion"]) == pytest.approx(mean_height(photo, blank), abs=1e-3)
     assert float(row["insertion"]) == pytest.approx(mean_height(blank, photo), abs=1e-3)
     overlaps = threshold_overlaps(torch.from_numpy(cam(small, label)), BOXES, (64, 64))[0]
