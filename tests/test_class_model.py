@@ -1223,7 +1223,6 @@ def test_the_one_image_of_a_batch_that_cannot_climb_is_told():
         ({"network": None}, "expected a network as an nn.Module, got None"),
         ({"network": "digits"}, "expected a network as an nn.Module, got 'digits'"),
     ],
-    ids=str,
 )
 def test_an_option_that_is_none_is_told(digits_network, options, message):
     given = {"network": digits_network, "target": 3, "steps": 2, "step_size": 0.01} | options

@@ -568,7 +568,6 @@ def test_gpu_gives_what_the_cpu_gives(method, generator):
         ({"generator": 0}, "expected a torch.Generator, got 0"),
         ({"generator": np.random.default_rng(0)}, "expected a torch.Generator"),
     ],
-    ids=str,
 )
 def test_an_option_of_smooth_grad_that_is_none_is_told(digits_network, digits, options, message):
     with pytest.raises(ValueError, match=message):

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from deepinside.arguments import number, shown, whole_number
-from deepinside.class_score import Target, check_images, probabilities, scores_and_classes
+from deepinside.class_score import (
+    Target,
+    check_images,
+    log_probabilities,
+    probabilities,
+    scores_and_classes,
+)
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.networks.scores import gradient_by
 from deepinside.regularizers import (
@@ -34,7 +40,7 @@ from deepinside.regularizers import (
 
 OBJECTIVES: dict[str, Callable[[Tensor], Tensor]] = {
     "score": lambda scores: scores,
-    "log_probability": lambda scores: scores.log_softmax(1),
+    "log_probability": log_probabilities,
 }
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "squared": lambda centered: full_precision(centered).square().sum((1, 2, 3)),
@@ -342,10 +348,12 @@ def _mean_and_start(network: nn.Module, start: str | Tensor) -> tuple[Tensor, Te
             shape = ", ".join(map(str, size))
             _expect(start.shape[1:] == size, f"a start of shape (N, {shape})", tuple(start.shape))
             low, high = (bound.item() for bound in start.detach().aminmax())
-            if low < -_START_SLACK or high > 1 + _START_SLACK:
+            means = start.detach().float().mean((1, 2, 3))
+            near = low >= -_START_SLACK and high <= 1 + _START_SLACK
+            if not near or means.min() < 0 or means.max() > 1:
                 raise ValueError(
-                    f"expected a start in [0, 1], got values from {low:.4g} to {high:.4g}: is it "
-                    "normalized? The network does that by itself"
+                    f"expected images in [0, 1] to start from, got values from {low:.4g} to "
+                    f"{high:.4g}: are they normalized? The network does that by itself"
                 )
         return mean.to(start), start
     known = isinstance(start, str) and start in ("zero", "noise")

@@ -24,7 +24,7 @@ from deepinside.networks.scores import check_scores
 # how far a value of an image may lie outside of [0, 1], as those of class models do
 _SLACK = 10.0
 # the range of the means of regions, and that of a network without a normalization of its own
-_REGIONS, _NORMALIZED = (-0.45, 1.45), (-3.0, 3.0)
+_REGIONS, _NORMALIZED = (-0.65, 2.0), (-3.0, 3.0)
 
 Target = int | str | Sequence[int | str] | Tensor | None
 
@@ -118,30 +118,30 @@ def class_indices(target: Target, count: int, class_names: Sequence[str]) -> lis
     return [class_index(index_or_name, class_names) for index_or_name in target]
 
 
-def check_images(network: nn.Module, images: Tensor) -> None:
+def check_images(network: nn.Module, images: Tensor, name: str = "images") -> None:
     """Raise a ValueError unless `images` is a finite batch in [0, 1] in the network's type.
 
     Class models and noisy copies leave the range. So single values may, by `_SLACK`, while the
     mean of each region, in which noise averages out, has to stay near the range. What is no
-    `Network` may want normalized images.
+    `Network` may want normalized images. `name` is what they are called in errors.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network as an nn.Module, got {shown(network)}")
     if not isinstance(images, Tensor) or images.is_meta or images.layout != torch.strided:
         kind = type(images).__name__
         got = f"one on {images.device}, {images.layout}" if isinstance(images, Tensor) else kind
-        raise ValueError(f"expected images as a tensor (N, C, H, W), got {got}")
+        raise ValueError(f"expected {name} as a tensor (N, C, H, W), got {got}")
     if images.ndim != 4 or not images.numel():
         hint = "; image[None] is a batch of one" if images.ndim == 3 else ""
         raise ValueError(
-            f"expected a batch of images (N, C, H, W), got shape {tuple(images.shape)}{hint}"
+            f"expected a batch of {name} (N, C, H, W), got shape {tuple(images.shape)}{hint}"
         )
     weight = next(network.parameters(), None)
     if not images.is_floating_point():
-        raise ValueError(f"expected images of floats in [0, 1], got {images.dtype}")
+        raise ValueError(f"expected {name} of floats in [0, 1], got {images.dtype}")
     if weight is not None and (images.dtype, images.device) != (weight.dtype, weight.device):
         raise ValueError(
-            f"expected images of the network's type and device, {weight.dtype} on "
+            f"expected {name} of the network's type and device, {weight.dtype} on "
             f"{weight.device}; got {images.dtype} on {images.device}"
         )
     if torch.is_autocast_enabled(images.device.type):
@@ -149,41 +149,46 @@ def check_images(network: nn.Module, images: Tensor) -> None:
             "expected no autocast, which moves maps by a few percent: leave its block, or give "
             "network and images another type, such as network.half()"
         )
-    _check_range(images.detach(), _REGIONS if isinstance(network, Network) else _NORMALIZED)
+    regions = _REGIONS if isinstance(network, Network) else _NORMALIZED
+    _check_range(images.detach(), regions, name)
 
 
-def _check_range(images: Tensor, regions: tuple[float, float]) -> None:
+def _check_range(images: Tensor, regions: tuple[float, float], name: str) -> None:
     low, high = images.aminmax()
     if not (low.isfinite() and high.isfinite()):
         bad = (~images.isfinite()).sum().item()
-        raise ValueError(f"expected finite images, got {bad} values that are NaN or infinite")
+        raise ValueError(f"expected finite {name}, got {bad} values that are NaN or infinite")
     if low < -_SLACK or high > 1 + _SLACK:
         found = f"values from {low.item():.4g} to {high.item():.4g}"
         hint = ": divide by 255?" if low >= 0 else ""
-        raise ValueError(f"expected images in [0, 1], got {found}{hint}")
+        raise ValueError(f"expected {name} in [0, 1], got {found}{hint}")
     height, width = (min(8, math.ceil(side / 4)) for side in images.shape[2:])
     means = adaptive_avg_pool2d(images.float(), (height, width)).aminmax()
     if means.min < regions[0] or means.max > regions[1]:
         raise ValueError(
-            f"expected images in [0, 1], got regions with means from {means.min.item():.3g} to "
+            f"expected {name} in [0, 1], got regions with means from {means.min.item():.3g} to "
             f"{means.max.item():.3g}: are they normalized? The network does that by itself"
         )
 
 
 def probabilities(scores: Tensor) -> Tensor:
-    """Return the soft-max of scores (..., classes).
+    """Return the soft-max of scores (..., classes), of two classes or more."""
+    _check_two_classes(scores)
+    return scores.softmax(-1)
 
-    Raises
-    ------
-    ValueError
-        If there is one class, of which it is 1 for every image.
-    """
+
+def log_probabilities(scores: Tensor) -> Tensor:
+    """Return the logarithm of `probabilities`."""
+    _check_two_classes(scores)
+    return scores.log_softmax(-1)
+
+
+def _check_two_classes(scores: Tensor) -> None:
     if scores.shape[-1] < 2:
         raise ValueError(
             "expected two classes or more for probabilities, got one, whose soft-max is always 1: "
             "give a second class the score 0, and soft-max is the sigmoid of the other"
         )
-    return scores.softmax(-1)
 
 
 def scores_of(network: nn.Module, images: Tensor) -> Tensor:

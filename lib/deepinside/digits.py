@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from deepinside.arguments import checked_map, shown, whole_number
+from deepinside.arguments import check_generator, checked_map, shown, whole_number
 
 _DATA = Path(__file__).parent / "data"
 
@@ -71,8 +71,7 @@ def place_in_clutter(digits: Digits, count: int, *, generator: torch.Generator) 
             "expected digits of 28 x 28 pixels, some of them at least 0.5, got "
             f"{shown(pixels)} with pixels up to {pixels.amax((1, 2, 3)).min().item():.3g}"
         )
-    if not isinstance(generator, torch.Generator):
-        raise ValueError(f"expected a generator as a torch.Generator, got {shown(generator)}")
+    check_generator(generator)
 
     def draw(high: int, *size: int) -> list:
         device = generator.device

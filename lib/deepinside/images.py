@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ from deepinside.arguments import number, shown, whole_number
 from deepinside.pictures import array_photo, picture_orientation, picture_photo
 
 MAX_PIXELS = 50_000_000
+_ONE_AT_A_TIME = Lock()
 _FLOATS = (torch.float32, torch.float64)
 # those that PyTorch resizes by without aliasing
 _INTERPOLATIONS = ("bilinear", "bicubic")
@@ -357,7 +359,9 @@ def _check_network_input(network: NetworkInput) -> None:
 def _found(source: object) -> tuple[np.ndarray | Image.Image | Path | io.BytesIO, str]:
     """Return what a photo is read from, and its name in errors."""
     if isinstance(source, str) and source in _PHOTOS:
-        return _PHOTOS[source][0](), source
+        # scikit-image changes the filters of warnings, and changes them back, as it reads
+        with _ONE_AT_A_TIME:
+            return _PHOTOS[source][0](), source
     if isinstance(source, np.ndarray | Image.Image):
         return source, "the picture"
     if isinstance(source, bytes | bytearray | memoryview):

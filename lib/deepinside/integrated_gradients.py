@@ -52,10 +52,7 @@ def integrated_gradients(
     """
     check_images(network, images)
     start = broadcast_to_images(baseline, images, "baseline")
-    try:
-        check_images(network, start)
-    except ValueError as error:
-        raise ValueError(f"of the baseline: {error}") from error
+    check_images(network, start, "a baseline")
     steps = whole_number(steps, "a number of steps", 1)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)

@@ -20,7 +20,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from deepinside.arguments import checked_map, number, shown, whole_number
+from deepinside.arguments import check_generator, checked_map, number, shown, whole_number
 from deepinside.class_score import (
     Target,
     broadcast_to_images,
@@ -169,7 +169,7 @@ def randomize_layers(
     unknown = [name for name in names if name not in known] if is_list else names
     if unknown or not is_list:
         raise ValueError(f"expected names of layers_top_down, got {shown(unknown)}")
-    _check_generator(generator)
+    check_generator(generator)
     # what a layer remembers of a pass cannot be copied with its gradient
     own = (value for layer in network.modules() for value in vars(layer).values())
     kept = {id(v): v.detach().clone() for v in own if isinstance(v, Tensor) and v.grad_fn}
@@ -187,11 +187,6 @@ def randomize_layers(
                 elif values.ndim < 2:
                     values.zero_()
     return randomized
-
-
-def _check_generator(generator: torch.Generator) -> None:
-    if not isinstance(generator, torch.Generator):
-        raise ValueError(f"expected a generator as a torch.Generator, got {shown(generator)}")
 
 
 @torch.no_grad()
@@ -234,7 +229,7 @@ def deletion_curve(
     maps = checked_map(maps, "N, H, W", what="maps").to(images.device)
     steps = whole_number(steps, "a number of steps", 1, _MOST_STEPS)
     others = broadcast_to_images(replacement, images, "replacement")
-    check_images(network, others)
+    check_images(network, others, "a replacement")
     classes = target_classes(network, images, target)
     # each pixel's place in the order, 0 for the highest
     places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
@@ -266,6 +261,7 @@ def insertion_curve(
     """
     check_images(network, images)
     blank = broadcast_to_images(replacement, images, "replacement")
+    check_images(network, blank, "a replacement")
     classes = target_classes(network, images, target)
     return deletion_curve(network, blank, maps, classes, replacement=images, steps=steps)
 
@@ -291,9 +287,11 @@ def change_one_pixel(
     ValueError
         If the amount is not between 0 and 0.5.
     """
-    checked_map(images, "N, C, H, W", what="images")
+    low, high = checked_map(images, "N, C, H, W", what="images").aminmax()
+    if low < 0 or high > 1:
+        raise ValueError(f"expected images in [0, 1], got values from {low:.4g} to {high:.4g}")
     amount = number(amount, "an amount", 0, 0.5, above=True)
-    _check_generator(generator)
+    check_generator(generator)
     count, _, height, width = images.shape
     places = torch.randint(height * width, (count,), generator=generator, device=generator.device)
     rows, columns = places.cpu() // width, places.cpu() % width

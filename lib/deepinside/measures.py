@@ -19,7 +19,7 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor
 
-from deepinside.arguments import checked_map, number, shown, whole_number
+from deepinside.arguments import check_generator, checked_map, number, shown, whole_number
 from deepinside.images import Box, checked_box
 
 # between the 256 values of a map in 8 bits
@@ -192,7 +192,7 @@ def mean_interval(values: Sequence[float] | Tensor, *, generator: torch.Generato
         If the values are not finite numbers, one an image and at least one.
     """
     sample = _one_an_image(values)
-    _check_generator(generator)
+    check_generator(generator)
     seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
     if sample.min() == sample.max():  # as of one image, for which SciPy has no interval
         return Estimate(*[sample[0].item()] * 3)
@@ -244,11 +244,6 @@ def _one_an_image(values: Sequence[float] | Tensor) -> np.ndarray:
     return sample
 
 
-def _check_generator(generator: torch.Generator) -> None:
-    if not isinstance(generator, torch.Generator):
-        raise ValueError(f"expected a torch.Generator, got {shown(generator)}")
-
-
 def max_box_accuracy(
     hits: Tensor, *, baseline: Tensor | None = None, generator: torch.Generator
 ) -> Estimate:
@@ -282,7 +277,7 @@ def max_box_accuracy(
                 "expected hits (N, IoUs, thresholds) of the same images as tensors of bool, got "
                 + " and ".join(map(shown, methods))
             )
-    _check_generator(generator)
+    check_generator(generator)
     count = len(hits)
     # counts of hits are exact in float32 up to 16 million images
     columns = torch.cat([some.flatten(1) for some in methods], 1).cpu().float()

@@ -205,7 +205,7 @@ def large_picture():
         ("data:," + "x" * 8_000_001, "at most 8,000,000 characters"),
         (large_picture(), "50,000,000"),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:24],
 )
 def test_what_is_no_photo_is_answered_by_an_error(sent, photo, named):
     explorer = Explorer("A test", [PHOTO], lambda states: [Answer([], {}) for _ in states])

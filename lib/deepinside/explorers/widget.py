@@ -230,7 +230,7 @@ class Explorer(anywidget.AnyWidget):
             packing = Packing()
             return {"kind": "answer", "answer": packing.answer(found[0]), **packing.tables()}
         except ValueError as error:
-            return {"kind": "error", "message": str(error)}
+            return {"kind": "error", "message": str(error) or "ValueError"}
         except KeyboardInterrupt:
             return {"kind": "error", "message": "the computation was interrupted"}
         except Exception as error:

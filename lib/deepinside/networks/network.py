@@ -245,7 +245,10 @@ def tried(
         images = noise.to(normalization.mean).requires_grad_()
         try:
             # as the layers are, images are laid out as everywhere in torch
-            output = frozen_copy(layers)(normalization(images).contiguous())
+            normalized = normalization(images)
+            if normalized.shape != images.shape:
+                raise ValueError(f"a mean of shape {tuple(normalization.mean.shape)}")
+            output = frozen_copy(layers)(normalized.contiguous())
         except Exception as error:  # the layers' own code raises what it likes
             raise ValueError(
                 f"expected a {name} that takes images {shape}, by input_size and the channels of "

@@ -16,6 +16,8 @@ def check_scores(scores: Any, count: int, name: str = "a network") -> None:  # n
             f"expected {name} that returns scores of shape ({count}, classes), got "
             f"{tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__}"
         )
+    if not scores.is_floating_point():
+        raise ValueError(f"expected {name} that returns scores of floats, got {scores.dtype}")
     if not scores.shape[1]:
         raise ValueError(f"expected {name} with scores of one class or more, got none")
     found = scores.detach().float()
