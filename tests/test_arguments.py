@@ -79,6 +79,7 @@ def test_a_map_of_half_precision_becomes_one_of_single_precision(kind):
         (torch.ones(2, 2, dtype=torch.bool), "of torch.bool"),
         (torch.ones(2, 2, dtype=torch.complex64), "of torch.complex64"),
         (torch.ones(2, 2, device="meta"), "on meta"),
+        (torch.ones(2, 2).to_sparse(), r"sparse"),
         (torch.tensor([[1, torch.nan]]), "got 1 values that are NaN or infinite"),
         (torch.tensor([[-torch.inf, torch.inf]]), "got 2 values that are NaN or infinite"),
         (torch.tensor([[1, -0.5]]), "of at least 0, got values down to -0.5"),

@@ -815,7 +815,7 @@ class Scores(nn.Module):
 def test_start_out_of_its_range_is_refused(digits_network, passes, value):
     start = torch.full((1, 1, 28, 28), 0.5)
     start[..., 3, 4] = value
-    with pytest.raises(ValueError, match=r"in \[0, 1\], got values from"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         class_model(digits_network, 3, start=start)
     assert not passes
 
@@ -1146,7 +1146,7 @@ def test_gpu_gives_what_the_cpu_gives(small, own, how):
 @pytest.mark.parametrize("value", [-5.0, -0.5, 1.5, 50.0, 255.0])
 def test_a_start_that_is_no_image_is_told(digits_network, value):
     start = torch.full((1, 1, 28, 28), value)
-    with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got"):
+    with pytest.raises(ValueError, match=r"expected images in \[0, 1\]"):
         class_model(digits_network, 3, start=start)
 
 
@@ -1228,6 +1228,19 @@ def test_an_option_that_is_none_is_told(digits_network, options, message):
     given = {"network": digits_network, "target": 3, "steps": 2, "step_size": 0.01} | options
     with pytest.raises(ValueError, match=message):
         class_model(**given)
+
+
+def test_a_wrong_class_moves_no_generator(digits_network):
+    generator = seeded(0)
+    with pytest.raises(ValueError, match="expected a class index from 0 to 9, got 99"):
+        class_model(digits_network, 99, start="noise", generator=generator)
+    assert generator.get_state().equal(seeded(0).get_state())
+
+
+def test_one_unit_has_no_logarithm_of_a_probability():
+    one = nn.Sequential(nn.Flatten(), nn.Linear(2, 1))
+    with pytest.raises(ValueError, match="expected two classes or more for probabilities"):
+        class_model(one, 0, start=torch.zeros(1, 1, 1, 2), objective="log_probability")
 
 
 def test_numbers_may_be_those_of_numpy(digits_network):

@@ -300,6 +300,8 @@ SCORES_THAT_ARE_NONE = {
         lambda scores: scores[:, :0],
         "with scores of one class or more, got none",
     ),
+    "places": (lambda scores: scores.argsort(1), "that returns scores of floats, got torch.int64"),
+    "complex": (lambda scores: scores * 1j, "that returns scores of floats, got torch.complex64"),
     "probabilities": (lambda scores: scores.softmax(1), "got those of a soft-max"),
     "their logarithms": (lambda scores: scores.log_softmax(1), "got those of a log-soft-max"),
 }

@@ -219,7 +219,7 @@ def test_clutter_is_ink_outside_the_box_and_repeats_with_its_generator(digits):
             ({"count": count}, "a count of canvases from 1")
             for count in (0, None, 2.0, True, 10**9)
         ),
-        ({"generator": None}, "a generator as a torch.Generator, got None"),
+        ({"generator": None}, "a torch.Generator, got None"),
     ],
 )
 def test_what_cannot_be_placed_in_clutter_is_named(digits, change, words):

@@ -555,15 +555,15 @@ def test_what_are_no_images_is_refused(name, spoil, words):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (127.5, r"expected images in \[0, 1\], got values from 127.5 .* 255"),
-        (-4.0, r"expected images in \[0, 1\], .* normalized"),
-        (math.nan, "expected finite images"),
+        (127.5, r"in \[0, 1\], got values from 127.5 .* 255"),
+        (-4.0, r"in \[0, 1\], .* normalized"),
+        (math.nan, "got 24576 values that are NaN"),
     ],
 )
 @pytest.mark.parametrize("name", ["replacement", "baseline"])
 def test_what_takes_the_images_place_is_in_their_range(name, value, words):
     given = torch.tensor(value, dtype=torch.float64)
-    with pytest.raises(ValueError, match=f"of the {name}: {words}"):
+    with pytest.raises(ValueError, match=f"expected .*{name} images.*{words}"):
         if name == "baseline":
             integrated_gradients(Refuses(1, 1).double(), two_images(), 0, baseline=given)
         else:
@@ -591,7 +591,7 @@ class Spoiled(nn.Module):
         (lambda s: s.detach(), "with a gradient by the image, got none"),
         (lambda s: torch.arange(5.0).expand(len(s), 5), "with a gradient by the image, got none"),
         (lambda s: 0 * s, "that depend on the image, got a gradient of 0 at all places"),
-        (lambda s: s * torch.nan, "finite class scores, got"),
+        (lambda s: s * torch.nan, "finite class scores"),
     ],
 )
 @pytest.mark.parametrize("name", [*OF_PHOTOS, "grad_cam", "stage_saliency", "last_activation"])

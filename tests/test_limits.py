@@ -449,7 +449,7 @@ def test_half_precision_is_computed_in_float32(shape, call, dtype):
         *(({"steps": steps}, "a number of steps from 1 to 10000, got") for steps in (True, 10**9)),
         ({"replacement": None}, "a replacement that broadcasts to .* got NoneType"),
         ({"replacement": torch.zeros(5)}, r"a replacement that broadcasts to .* got \(5,\)"),
-        ({"replacement": torch.full((), torch.nan)}, "finite images, got 1568 values"),
+        ({"replacement": torch.full((), torch.nan)}, "finite replacement images, got 1568 values"),
     ],
 )
 def test_wrong_options_of_curves_are_named(curve, options, words):
@@ -601,3 +601,16 @@ def test_amount_must_leave_images_in_range(amount, generator):
 def test_ranks_may_be_whole_numbers(kind):
     one, other = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[10, 20, 40, 30]])
     assert rank_correlation(one.to(kind), other.to(kind)).item() == pytest.approx(0.8)
+
+
+def test_a_pixel_of_what_is_no_image_is_not_changed():
+    images = 255 * torch.rand(1, 3, 8, 8, generator=seeded())
+    with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got values from"):
+        change_one_pixel(images, amount=0.1, generator=seeded())
+
+
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+@pytest.mark.parametrize("value", [255.0, -7.0, torch.nan])
+def test_a_replacement_that_is_no_image_is_told(curve, value):
+    with pytest.raises(ValueError, match=r"expected .*replacement images"):
+        curve_of(curve, torch.rand(2, 28, 28), replacement=torch.tensor(value))

@@ -608,3 +608,8 @@ def test_layers_that_stand_twice_stand_twice_in_the_copy():
     twin = copy_sharing_weights(network)
     assert twin[0] is twin[2]
     assert twin[0] is not network[0]
+
+
+def test_a_mean_image_does_not_spread_over_smaller_images():
+    with pytest.raises(ValueError, match="a mean of shape"):
+        load_network("digits", input_size=(1, 1))

@@ -84,7 +84,7 @@ def checked_map(
         If it is no such map.
     """
     expected = f"expected {what} as a tensor ({axes}) of finite floats"
-    if not isinstance(values, Tensor) or values.is_meta:
+    if not isinstance(values, Tensor) or values.is_meta or values.layout != torch.strided:
         raise ValueError(f"{expected}, got {shown(values)}")
     count = axes.count(",") + 1
     if values.ndim != count or not values.numel() or not values.is_floating_point():
@@ -110,7 +110,8 @@ def check_generator(generator: object) -> None:
 def shown(value: object) -> str:
     """Return a value as an error shows it: what is large by its kind and size."""
     if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}, {value.dtype} on {value.device}"
+        kind = f"{value.dtype}" if value.layout == torch.strided else f"{value.dtype}, sparse,"
+        return f"a tensor of shape {tuple(value.shape)}, {kind} on {value.device}"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}, {value.dtype}"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 10:

@@ -22,6 +22,7 @@ from deepinside.arguments import number, shown, whole_number
 from deepinside.class_score import (
     Target,
     check_images,
+    class_indices,
     log_probabilities,
     probabilities,
     scores_and_classes,
@@ -228,6 +229,10 @@ def class_model(
     generators = _generators(generator, needed=noisy or regularizers.views)
     mean, images = _mean_and_start(network, start)
     images, weights, sizes = _of_each(images, generators, target, l2_weight, step_size)
+    names = getattr(network, "class_names", None)
+    if target is not None and names:
+        # before the generators are moved
+        class_indices(target, len(images), names)
     values = snapshots * images.numel()
     _expect(values <= _MOST_KEPT, f"snapshots of up to {_MOST_KEPT:,} values together", values)
     # at every plain step the term λ ||I||² alone multiplies I by 1 - 2 α λ
@@ -413,5 +418,5 @@ def _raise_if_diverged(diverged: Tensor, step: int, weights: Tensor, sizes: Tens
         raise FloatingPointError(
             f"image {i} diverges with a step size of {sizes[i]:g} and an L2 weight of "
             f"{weights[i]:g} after step {step}: expected a product of both below 1 and a root "
-            f"mean square below {_DIVERGED:g}; a smaller step size helps"
+            f"mean square below {_DIVERGED:g}; a smaller step size helps, if the gradient is finite"
         )

@@ -260,7 +260,7 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
     if height * width > MAX_PIXELS:
         got = f"{height} x {width} = {height * width:,}"
         raise ValueError(f"expected a size of at most {MAX_PIXELS:,} pixels, got {got}")
-    if interpolation not in _INTERPOLATIONS:
+    if not isinstance(interpolation, str) or interpolation not in _INTERPOLATIONS:
         names = " or ".join(_INTERPOLATIONS)
         raise ValueError(f"expected an interpolation {names}, got {shown(interpolation)}")
     resized = F.interpolate(

@@ -52,7 +52,7 @@ def integrated_gradients(
     """
     check_images(network, images)
     start = broadcast_to_images(baseline, images, "baseline")
-    check_images(network, start, "a baseline")
+    check_images(network, start, "baseline images")
     steps = whole_number(steps, "a number of steps", 1)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)

@@ -229,7 +229,7 @@ def deletion_curve(
     maps = checked_map(maps, "N, H, W", what="maps").to(images.device)
     steps = whole_number(steps, "a number of steps", 1, _MOST_STEPS)
     others = broadcast_to_images(replacement, images, "replacement")
-    check_images(network, others, "a replacement")
+    check_images(network, others, "replacement images")
     classes = target_classes(network, images, target)
     # each pixel's place in the order, 0 for the highest
     places = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1)
@@ -261,7 +261,7 @@ def insertion_curve(
     """
     check_images(network, images)
     blank = broadcast_to_images(replacement, images, "replacement")
-    check_images(network, blank, "a replacement")
+    check_images(network, blank, "replacement images")
     classes = target_classes(network, images, target)
     return deletion_curve(network, blank, maps, classes, replacement=images, steps=steps)
 

@@ -56,7 +56,7 @@ def occlusion(
     """
     check_images(network, images)
     replacement = broadcast_to_images(replacement, images, "replacement")
-    check_images(network, replacement, "a replacement")
+    check_images(network, replacement, "replacement images")
     height, width = images.shape[2:]
     patch = whole_number(patch, "a patch, within the image,", 1, min(height, width))
     stride = whole_number(stride, "a stride, not above the patch,", 1, patch)

@@ -13,12 +13,12 @@ from secrets import token_hex
 from typing import IO
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_rows(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """Yield the complete rows of an earlier run; none if the file is missing or empty.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The file; it is not changed.
     columns : sequence of str
         The columns that its header must begin with; further ones are read as well.
@@ -28,6 +28,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     ValueError
         If it is another kind of file.
     """
+    path = Path(path)
     expected = f"no file or one that begins with {','.join(columns)}"
     if path.exists() and not path.is_file():  # a device, say, which nothing may replace
         raise ValueError(f"expected {expected}, got {path}, which is not a file")
