@@ -39,8 +39,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Documentation"]
 
 PACKAGE = ROOT / "lib" / "deepinside"
-# how networks are made fast, how arguments are checked, rows of the commands, and the commands: nothing that a
-# chapter calls
+# how networks are made fast, how arguments are checked, rows of the commands, and the commands:
+# nothing that a chapter calls
 NOT_DESCRIBED = {"__init__", "__main__", "arguments", "inference", "pictures", "rows"}
 
 # what a page loads when it is opened, unlike what a reader may click
