@@ -603,6 +603,11 @@ def test_ranks_may_be_whole_numbers(kind):
     assert rank_correlation(one.to(kind), other.to(kind)).item() == pytest.approx(0.8)
 
 
+def test_edges_of_what_is_no_image_are_not_infinite():
+    with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got up to 1e\+30"):
+        edge_maps(torch.full((1, 3, 8, 8), 1e30))
+
+
 def test_a_pixel_of_what_is_no_image_is_not_changed():
     images = 255 * torch.rand(1, 3, 8, 8, generator=seeded())
     with pytest.raises(ValueError, match=r"expected images in \[0, 1\], got values from"):

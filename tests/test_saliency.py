@@ -565,6 +565,7 @@ def test_gpu_gives_what_the_cpu_gives(method, generator):
         ({"noise": torch.tensor([0.1, 0.2])}, "expected a noise"),
         ({"noise": 1e6}, "expected a noise"),
         ({"generator": None}, "expected a torch.Generator, got None"),
+        ({"squared": np.array([1, 2])}, "expected squared as True or False"),
         ({"generator": 0}, "expected a torch.Generator, got 0"),
         ({"generator": np.random.default_rng(0)}, "expected a torch.Generator"),
     ],

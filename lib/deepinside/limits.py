@@ -67,7 +67,10 @@ def edge_maps(images: Tensor) -> Tensor:
     A map that knows no network, and the control of those that do. Of images of half precision
     in float32. Chapter *Limits*.
     """
-    grays = checked_map(images, "N, C, H, W", what="images").mean(1)
+    values = checked_map(images, "N, C, H, W", what="images")
+    if values.abs().max() > 1000:  # a filter's squares of much larger ones are infinite
+        raise ValueError(f"expected images in [0, 1], got up to {values.abs().max():.4g}")
+    grays = values.mean(1)
     edges = [torch.from_numpy(sobel(gray.numpy())) for gray in grays.cpu()]
     return torch.stack(edges).to(grays.device)
 

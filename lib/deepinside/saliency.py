@@ -116,6 +116,8 @@ def smooth_grad(
     samples = whole_number(samples, "a number of samples", 1, _MOST_SAMPLES)
     noise = number(noise, "a noise", 0, _MOST_NOISE)
     check_generator(generator)
+    if not isinstance(squared, bool):
+        raise ValueError(f"expected squared as True or False, got {shown(squared)}")
     classes = target_classes(network, images, target)
     total = torch.zeros_like(full_precision(images))
     copies = max(1, _IMAGES_A_PASS // len(images))
