@@ -811,10 +811,9 @@ class Scores(nn.Module):
         return self.scores(images)
 
 
-@pytest.mark.parametrize("value", [-5.0, 50.0, -1.1, 2.1])
+@pytest.mark.parametrize("value", [-5.0, 50.0, -0.1, 1.1])
 def test_start_out_of_its_range_is_refused(digits_network, passes, value):
-    start = torch.full((1, 1, 28, 28), 0.5)
-    start[..., 3, 4] = value
+    start = torch.full((1, 1, 28, 28), value)
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         class_model(digits_network, 3, start=start)
     assert not passes

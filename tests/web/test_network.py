@@ -164,7 +164,7 @@ def test_photos_have_the_scores_and_signals_of_torch(ask, squeezenet, photo):
     target = int(squeezenet(image[None]).argmax())
     found = ask(BOTH_WAYS, squeezenet, image, target=target)
     exact = copy.deepcopy(squeezenet).double()
-    assert distance(found["scores"], exact(image[None])[0]) < 1e-5
+    assert distance(found["scores"], exact(image[None].double())[0]) < 1e-5
     ours = found["signals"]
     theirs = signals_of(squeezenet, image, target)
     for signal, alone in zip(ours, found["alone"], strict=True):
