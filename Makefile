@@ -1,15 +1,28 @@
 # Everything happens in .venv, which the first call of any target sets up.
 # PYTHON=python3.12 chooses the interpreter; otherwise the first one of a supported version is taken.
 
+ifeq ($(OS),Windows_NT)
+$(error make runs on Linux and macOS. On Windows, use a Linux of WSL, or read the book in Colab: README.md)
+endif
+
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+supported = $(shell for p in $(1); do $$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+# what the caller gives: .venv is then of its version
+GIVEN := $(if $(filter environment command,$(firstword $(origin PYTHON))),$(PYTHON))
+PYTHON ?= $(call supported,python3 python3.13 python3.12 python3.11 python)
 # Colab's own version first
-COLAB_PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+COLAB_PYTHON ?= $(call supported,python3.13 python3.12 python3.11 python3 python)
+# a command that ends the recipe unless its argument is a Python that serves
+needs_python = @$(if $(1),$(1) -c '$(SUPPORTED)' 2>/dev/null,false) || { \
+	echo "Python 3.11, 3.12 or 3.13 is needed, and $(if $(1),$(1) is none of them,was not found)." >&2; \
+	echo "Install one (Debian and Ubuntu: apt-get install python3 python3-venv; macOS: brew install python@3.13;" >&2; \
+	echo "anywhere: uv python install 3.13), then call make PYTHON=python3.13, or give the path of one." >&2; exit 1; }
 BIN := .venv/bin
 READY := .venv/.ready
-NOTEBOOKS := $(wildcard book/*.ipynb)
+# .venv is of this folder, of the Python that is given and whole; if not, it is made anew
+FITS := $(filter fits,$(shell $(or $(GIVEN),$(BIN)/python) -I tools/set_up.py --check $(if $(GIVEN),--this-python) 2>/dev/null))
+# one at a time, of all makes in this folder
+ALONE = $(PYTHON) tools/alone.py $@
 PACKAGES := node_modules/.package-lock.json
 KATEX := _build/scripts/katex/katex.min.css
 # the network in the page: its script, and last of each tool's files the one whose time counts
@@ -22,14 +35,19 @@ HTML := _build/html/index.html
 SOLVED := _build/solutions/_build/html/index.html
 BOOK := $(if $(filter 1,$(SOLUTIONS)),$(SOLVED),$(HTML))
 SLIDES := $(dir $(BOOK))slides/session_1.html
-files = $(shell find $(1) -type f -not -path '*/.*' -not -path '*/__pycache__/*')
+# what JupyterLab names itself are drafts: neither the book, its tests nor git takes them
+DRAFTS := -path '*/Untitled*' -o -path '*/untitled*' -o -path '*-Copy[0-9]*'
+files = $(shell find $(1) -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not \( $(DRAFTS) \) \
+	| sort | sed 's/[ :]/\\&/g')
+NOTEBOOKS := $(call files,book -maxdepth 1 -name '*.ipynb')
+name_drafts = @find book -type f -not -path '*/.*' \( $(DRAFTS) \) | sed 's/^/Left out, as its name is that of a draft: /'
 LIBRARY := $(call files,lib/deepinside)
 # what the pages are made of: a change of any makes the book out of date
 SOURCES := _config.yml _toc.yml $(LIBRARY) $(call files,book classroom/students)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pdf lint test test-colab lab bench notebooks students release clean
+.PHONY: misfit help book pdf lint test test-colab lab bench notebooks students release clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
@@ -45,13 +63,15 @@ help:
 	@echo "                test, commit and tag this version, to which its cells and badges then lead"
 	@echo "make clean      remove what was built and installed"
 
-$(READY): requirements.txt constraints.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
-	@touch $@
+$(READY): requirements.txt constraints.txt pyproject.toml $(if $(FITS),,misfit)
+	$(call needs_python,$(PYTHON))
+	@$(ALONE) "$(PYTHON) tools/set_up.py $(if $(GIVEN),--this-python)"
+
+misfit:
 
 $(PACKAGES): package.json package-lock.json $(READY)
+	@test ! -L node_modules || { echo "node_modules is a link, and npm would empty what it leads to." \
+		"Remove the link (rm node_modules), then call make again." >&2; exit 1; }
 	$(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -75,15 +95,13 @@ PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
 	--css '_static/**/!(playground).css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
 
 $(HTML): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) tools/finish_pages.py tools/self_tests.py
-	$(BIN)/jupyter-book build --all -n -W --keep-going .
-	$(PURGE)
-	@touch $@
+	$(name_drafts)
+	$(ALONE) "$(BIN)/jupyter-book build --all -n -W --keep-going . && ($(PURGE)) && touch $@"
 
 $(SOLVED): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) \
 	tools/make_students.py tools/finish_pages.py tools/self_tests.py
-	$(BIN)/python tools/make_students.py --solutions _build/solutions
-	$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions
-	@touch $@
+	$(ALONE) "$(BIN)/python tools/make_students.py --solutions _build/solutions && \
+		$(BIN)/jupyter-book build --all -n -W --keep-going _build/solutions && touch $@"
 
 # beside the pages of the book, to which they link
 $(SLIDES): $(BOOK) $(NOTEBOOKS) $(call files,classroom/slides classroom/source) tools/make_slides.py
@@ -109,7 +127,7 @@ test: lint $(HTML) $(SLIDES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-colab:
-	@test -n "$(COLAB_PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
+	$(call needs_python,$(COLAB_PYTHON))
 	$(COLAB_PYTHON) tools/run_in_colab_versions.py
 
 lab: $(READY)
