@@ -47,17 +47,20 @@ SOURCES := _config.yml _toc.yml $(LIBRARY) $(call files,book classroom/students)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: misfit help book pdf lint test test-colab lab bench notebooks students release clean
+.PHONY: misfit help book pages pdf lint check test test-colab lab bench notebooks students release clean
 
 help:
 	@echo "make book       build the book into _build/html, executing every notebook, if it is out of date"
 	@echo "                with SOLUTIONS=1 another one beside it that has the exercises' solutions"
+	@echo "make pages      build the pages into _build/pages in seconds, executing nothing: to look at text and style"
 	@echo "make pdf        print the built book into one PDF beside the pages, through Chromium"
+	@echo "make check      lint, and test what is quick: chapters' rules, tools, structure; under a minute"
 	@echo "make test       lint, build the book, test helpers and pages, re-run the notebooks and compare"
 	@echo "make test-colab run the notebooks with Colab's versions, in an environment of their own"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make bench      time saliency maps, class models and the network in the page beside others, and pages on a slow line"
-	@echo "make notebooks  execute the notebooks in place, to commit them"
+	@echo "make notebooks  execute the notebooks in place, to commit them;"
+	@echo "                NOTEBOOKS=book/saliency.ipynb executes this one alone"
 	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
 	@echo "make release VERSION=1.2.0"
 	@echo "                test, commit and tag this version, to which its cells and badges then lead"
@@ -95,7 +98,6 @@ PURGE = cd $(@D) && ../../node_modules/.bin/purgecss --font-face --keyframes \
 	--css '_static/**/!(playground).css' --content '**/*.html' '_static/**/*.js' --preserve-paths --output .
 
 $(HTML): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) tools/finish_pages.py tools/self_tests.py
-	$(name_drafts)
 	$(ALONE) "$(BIN)/jupyter-book build --all -n -W --keep-going . && ($(PURGE)) && touch $@"
 
 $(SOLVED): $(READY) $(KATEX) $(IN_THE_PAGE) $(SOURCES) $(wildcard classroom/source/*/*.ipynb) \
@@ -108,9 +110,22 @@ $(SLIDES): $(BOOK) $(NOTEBOOKS) $(call files,classroom/slides classroom/source) 
 	$(BIN)/python tools/make_slides.py $(@D)
 
 book: $(SLIDES)
+	$(name_drafts)
 	@echo
 	@echo "The book is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/$(BOOK)"
+
+# the pages with the committed outputs: explorers are still pictures, styles are not purged;
+# the lexer, which an execution would name, is guessed
+PAGES := _build/pages
+pages: $(READY) $(KATEX) $(IN_THE_PAGE)
+	@mkdir -p $(PAGES)
+	@sed -e 's/execute_notebooks: force/execute_notebooks: "off"/' \
+		-e 's/\(suppress_warnings: \[\)/\1misc.highlighting_failure, /' _config.yml > $(PAGES)/_config.yml
+	PYTHONPATH=tools $(BIN)/jupyter-book build -q -n -W --keep-going --config $(PAGES)/_config.yml --path-output $(PAGES) .
+	@echo
+	@echo "Open this file in a browser:"
+	@echo "  $(CURDIR)/$(PAGES)/_build/html/index.html"
 
 pdf: $(HTML) $(SLIDES)
 	$(BIN)/python tools/print_book.py
@@ -122,9 +137,17 @@ lint: $(READY)
 	$(BIN)/mypy
 
 # the tests of a file stay together, as a notebook's cells must; a process computes on one core
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+QUICK := tests/tools tests/book/test_notebooks.py tests/classroom/test_students.py \
+	tests/test_structure.py tests/test_arguments.py tests/test_measures.py tests/test_rows.py
+
+check: lint
+	$(PYTEST) -q $(QUICK) -k "not runs_to_its_end and not goes_on_where_it_ended and not only_when_asked_for"
+
 test: lint $(HTML) $(SLIDES)
+	$(name_drafts)
 	$(BIN)/node --test tests/web/test_*.mjs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST)
 
 test-colab:
 	$(call needs_python,$(COLAB_PYTHON))

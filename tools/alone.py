@@ -1,7 +1,7 @@
 """Run a command that makes a file, unless another process is just making it: then wait for that.
 
 ``python tools/alone.py FILE "COMMAND"``, called by ``make``, so that two of them in one folder do
-not write over each other. Any Python 3 runs this, and it needs no packages.
+not write over each other. It needs no packages.
 """
 
 import fcntl

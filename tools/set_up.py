@@ -14,8 +14,10 @@ from pathlib import Path
 
 VENV = Path(".venv")
 SUPPORTED = ("3.11", "3.12", "3.13")
-SIZE = "about 3 GB to download and 7 GB on the disk on Linux; README says how to do with less"
-OF_THE_NETWORK = re.compile("connect|timed? ?out|proxy|ssl|max retries|resolution", re.IGNORECASE)
+SIZE = "up to 3.5 GB to download and 6.8 GB on the disk; README says how to do with less"
+OF_THE_NETWORK = re.compile(
+    "connect|timed? ?out|proxy|ssl|max retries|name resolution", re.IGNORECASE
+)
 
 
 def misfit(wanted: str = "") -> str:
@@ -76,7 +78,7 @@ def install() -> None:
     if running.returncode:
         said = "".join(complaints)
         if "No space left" in said:
-            reason = f"The disk is full. .venv takes {SIZE}."
+            reason = f"The disk is full: .venv needs {SIZE}."
         elif OF_THE_NETWORK.search(said):
             reason = "pip did not reach the package index: is there a network, or a proxy to name?"
         else:
