@@ -7,12 +7,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import drafts
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted([*ROOT.glob("book/*.ipynb"), *ROOT.glob("classroom/**/*.ipynb")])
+NOTEBOOKS = drafts.without([*ROOT.glob("book/*.ipynb"), *ROOT.glob("classroom/**/*.ipynb")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 COLAB = {
     found[1].lower(): Version(found[2])

@@ -4,6 +4,7 @@ import base64
 import re
 from pathlib import Path
 
+import drafts
 import link_functions
 import nbformat
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
-NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+NOTEBOOKS = drafts.without(BOOK.glob("*.ipynb"))
 FIRST_PAGE = BOOK / "intro.ipynb"
 CHAPTERS = [path for path in NOTEBOOKS if path != FIRST_PAGE]
 CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))

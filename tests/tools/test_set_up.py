@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import alone
+import drafts
 import pytest
 import set_up
 import yaml
@@ -218,6 +219,13 @@ def test_git_does_not_see_drafts():
     if found.returncode == 128:
         pytest.skip("not a checkout of git")
     assert found.stdout.splitlines() == names[1:]
+
+
+def test_tests_do_not_take_drafts():
+    paths = [
+        Path("book", name) for name in ("Untitled1.ipynb", "b.ipynb", "b-Copy1.ipynb", "a.ipynb")
+    ]
+    assert drafts.without(paths) == [Path("book/a.ipynb"), Path("book/b.ipynb")]
 
 
 def test_one_notebook_alone_is_executed(ready):
