@@ -5,6 +5,7 @@ The fixtures that hand these out (`browser`, `served_book`, `visit`) are in conf
 
 import contextlib
 import http.server
+import json
 import os
 import shutil
 import threading
@@ -34,6 +35,18 @@ def find_chromium():
     named = os.environ.get("CHROMIUM")
     found = (shutil.which(name) for name in ((named,) if named else CHROMIUM_NAMES))
     return next((path for path in found if path), None)
+
+
+def with_explorers():
+    """Return the notebooks of the book that show an explorer, by what their cells have put out."""
+    found = []
+    for path in sorted((BUILT.parents[1] / "book").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        texts = ["".join(output.get("data", {}).get("text/plain", "")) for output in outputs]
+        if any("Explorer of" in text for text in texts):
+            found.append(path)
+    return found
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import yaml
 from make_slides import NOTE, clock
 from make_students import SOURCE, exercises
 
@@ -45,10 +46,23 @@ def plan(number: int) -> str:
     return "\n".join(rows)
 
 
+def in_order() -> list[str]:
+    """Return the names of the notebooks of exercises as the table of contents lists them."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    return [
+        Path(section["file"]).name
+        for part in contents["parts"]
+        for chapter in part["chapters"]
+        for section in chapter.get("sections", ())
+        if section["file"].startswith("book/exercises/")
+    ]
+
+
 def tasks() -> str:
     """Return a table a notebook: tasks with points, minutes, and what is part of the core."""
     parts = []
-    for name, known in TASKS.items():
+    for name in in_order():
+        known = TASKS[name]
         teacher = nbformat.read(ROOT / SOURCE / name / f"{name}.ipynb", as_version=4)
         path = ROOT / "book" / f"{name}.ipynb"
         named = nbformat.read(path, as_version=4) if path.exists() else teacher

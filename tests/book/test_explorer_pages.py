@@ -13,16 +13,7 @@ import pytest
 
 SCRIPTS = pages.BUILT / "_static" / "explorers"
 CHAPTERS = sorted(path.stem for path in SCRIPTS.glob("*.js"))
-EXPECTED = {
-    "class_models",
-    "deconvnet",
-    "intro",
-    "later_methods",
-    "limits",
-    "localization",
-    "network",
-    "saliency",
-}
+EXPECTED = {path.stem for path in pages.with_explorers()}
 WITH_CURVES = {"class_models"}
 WIDTHS = {1280: 900, 768: 1024, 390: 844}
 MEGABYTE = 1_000_000
@@ -99,7 +90,10 @@ def control_of(page, label):
 
 
 def test_these_pages_have_an_explorer(built_book):
-    assert set(CHAPTERS) == EXPECTED
+    assert set(CHAPTERS) == EXPECTED, (
+        "each notebook with an explorer, and no other, has a script beside its page; `make book` "
+        f"writes it: {sorted({*CHAPTERS} ^ EXPECTED)}"
+    )
 
 
 @each_explorer

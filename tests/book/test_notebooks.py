@@ -7,6 +7,8 @@ from pathlib import Path
 import drafts
 import link_functions
 import nbformat
+import new_chapter
+import pages
 import pytest
 import yaml
 
@@ -88,11 +90,24 @@ def unprinted(cells):
     return missing
 
 
+def markdown(path):
+    return [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+
+
+def shown(source, count=60):
+    """The beginning of a cell, by which an author finds it."""
+    return repr(" ".join(source.split())[:count])
+
+
 def listed(path):
     """What the table of contents says of a chapter."""
     chapters = [chapter for part in CONTENTS["parts"] for chapter in part["chapters"]]
-    (found,) = [chapter for chapter in chapters if chapter["file"] == f"book/{path.stem}"]
-    return found
+    found = [chapter for chapter in chapters if chapter["file"] == f"book/{path.stem}"]
+    assert len(found) == 1, (
+        f"_toc.yml must list book/{path.stem} once as a chapter, and does {len(found)} times; "
+        f"a notebook that is no chapter does not belong into {path.parent.name}/"
+    )
+    return found[0]
 
 
 def explorer_cells(path):
@@ -100,8 +115,8 @@ def explorer_cells(path):
 
 
 def test_there_are_a_first_page_and_chapters():
-    assert {"network", "saliency"} <= {path.stem for path in CHAPTERS}
-    assert CONTENTS["root"] == f"book/{FIRST_PAGE.stem}"
+    assert CHAPTERS, "book/ has no chapter"
+    assert CONTENTS["root"] == f"book/{FIRST_PAGE.stem}", "_toc.yml must begin with the first page"
 
 
 @chapter
@@ -109,29 +124,42 @@ def test_chapter_is_in_the_table_of_contents(path):
     assert listed(path)
 
 
+def test_nothing_is_left_to_write():
+    left = "\n".join(new_chapter.to_write())
+    assert not left, f"write these texts, and take away the mark {new_chapter.TO_WRITE}:\n{left}"
+
+
 @chapter
 def test_chapter_can_be_read_in_one_sitting(path):
     """Every word of the texts counts; code, output and captions do not."""
-    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-    assert len(" ".join(texts).split()) <= 2800
+    words = len(" ".join(markdown(path)).split())
+    assert words <= 2800, f"a chapter has at most 2800 words, this one {words}: shorten it"
 
 
 @chapter
 def test_chapter_leads_to_its_explorer_and_the_table_of_contents_marks_it(path):
-    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-    title, paragraph, second = texts[0].split("\n\n")[:3]
+    texts = markdown(path)
     places = [text for text in texts if '<a id="try-it"></a>' in text]
     if not explorer_cells(path):
-        assert "#try-it" not in texts[0]
-        assert not places
-        assert "title" not in listed(path)
+        assert "#try-it" not in texts[0] and not places and "title" not in listed(path), (
+            "the chapter shows no explorer: take away its links to #try-it, the anchor, and its "
+            "title in _toc.yml; or execute it with its explorer by `make notebooks`"
+        )
         return
-    assert second.startswith("[Try it](#try-it)")
-    assert not paragraph.startswith("[")
-    (place,) = places
+    parts = texts[0].split("\n\n")
+    assert (
+        parts[2:] and parts[2].startswith("[Try it](#try-it)") and not parts[1].startswith("[")
+    ), (
+        "the first cell of a chapter with an explorer is a title, a paragraph, and a paragraph "
+        "that begins with [Try it](#try-it)"
+    )
     # JupyterLab finds the anchor by its name, and a heading by other rules than the pages do
-    assert place.startswith('<a id="try-it"></a>\n\n## Try it: ')
-    assert listed(path)["title"] == title.removeprefix("# ") + " · try it"
+    begins = '<a id="try-it"></a>\n\n## Try it: '
+    assert len(places) == 1 and places[0].startswith(begins), (
+        f"one cell, above the explorer, begins with {begins!r}"
+    )
+    wanted = parts[0].removeprefix("# ") + " · try it"
+    assert listed(path).get("title") == wanted, f"its entry in _toc.yml needs the title: {wanted}"
 
 
 @pytest.mark.parametrize(
@@ -140,9 +168,12 @@ def test_chapter_leads_to_its_explorer_and_the_table_of_contents_marks_it(path):
 def test_what_to_try_stands_in_the_text_above_the_explorer(path):
     """Jupyter shows no captions."""
     cells = read(path).cells
-    (place,) = [i for i, cell in enumerate(cells) if cell in explorer_cells(path)]
-    above = next(cell for cell in cells[place::-1] if cell.cell_type == "markdown")
-    assert re.search(r"\b(Move|Change|Take|Lower|choose)\b", above.source)
+    places = [i for i, cell in enumerate(cells) if cell in explorer_cells(path)]
+    assert len(places) == 1, f"a notebook shows one explorer, this one {len(places)}"
+    above = next(cell for cell in cells[places[0] :: -1] if cell.cell_type == "markdown")
+    assert re.search(r"\b(Move|Change|Take|Lower|choose)\b", above.source), (
+        "the text above an explorer says what to do: Move, Change, Take, Lower or choose something"
+    )
 
 
 def test_first_page_is_a_title_a_few_words_and_an_explorer():
@@ -152,21 +183,29 @@ def test_first_page_is_a_title_a_few_words_and_an_explorer():
     assert shown.metadata["tags"] == ["remove-input"]
     assert [shown] == explorer_cells(FIRST_PAGE)
     leads_to = set(re.findall(r"\]\((\w+\.ipynb)\)", below.source))
-    assert leads_to == {path.name for path in CHAPTERS if explorer_cells(path)}
+    wanted = {path.name for path in pages.with_explorers() if path != FIRST_PAGE}
+    assert leads_to == wanted, (
+        "the first page links each chapter that has an explorer, and no other; change its cell "
+        f"below the explorer for {sorted(leads_to ^ wanted)}"
+    )
 
 
 @every_notebook
 def test_every_cell_was_executed_in_order(path):
     counts = [cell.execution_count for cell in code_cells(path)]
-    assert counts == list(range(1, len(counts) + 1))
+    assert counts == list(range(1, len(counts) + 1)), (
+        "cells are committed executed, once from top to bottom: `make notebooks`"
+    )
 
 
 @every_notebook
 def test_no_output_is_an_error_or_a_warning(path):
     for cell in code_cells(path):
         for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr", output.get("text")
+            said = output.get("text") or output.get("evalue")
+            assert output.output_type != "error" and output.get("name") != "stderr", (
+                f"the cell {shown(cell.source)} gives an error or a warning; mend it: {said}"
+            )
 
 
 @every_notebook
@@ -175,12 +214,14 @@ def test_notebook_holds_nothing_of_the_machine_or_the_run(path):
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-    }
+    }, "the notebook's metadata must be Python 3's alone: `make notebooks` writes them"
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"mystnb", "tags"}
+        more = set(cell.metadata) - {"mystnb", "tags"}
+        assert not more, f"remove {sorted(more)} from the metadata of {shown(cell.source)}"
     # in what is printed and written; the letters of an encoded picture may be any
     text = "\n".join(cell.source + text_of(cell.get("outputs", [])) for cell in notebook.cells)
-    assert not re.search(r"0x[0-9a-f]{6,}|/home/|/tmp/|site-packages", text)
+    found = re.findall(r".*(?:0x[0-9a-f]{6,}|/home/|/tmp/|site-packages).*", text)
+    assert not found, f"addresses and paths differ on another machine; do not print them: {found}"
 
 
 @every_notebook
@@ -188,41 +229,60 @@ def test_every_picture_has_alt_text_caption_and_name(path):
     names = []
     for cell in code_cells(path):
         drawn = pictures(cell)
-        assert len(drawn) <= 1, "one figure a cell"
+        place = f"the cell {shown(cell.source)}"
+        assert len(drawn) <= 1, f"one figure a cell; divide {place}"
         if drawn:
-            metadata = cell.metadata["mystnb"]
-            alt, figure = metadata["image"]["alt"], metadata["figure"]
-            assert len(alt) > 60, alt
-            assert len(figure["caption"]) > 40, figure["caption"]
-            assert alt != figure["caption"]
+            metadata = cell.metadata.get("mystnb", {})
+            alt, figure = metadata.get("image", {}).get("alt", ""), metadata.get("figure", {})
+            caption = figure.get("caption", "")
+            assert len(alt) > 60, (
+                f"{place} draws: its metadata need mystnb.image.alt, more than 60 letters that say "
+                f"what one sees and concludes; got {alt!r}"
+            )
+            assert len(caption) > 40 and alt != caption, (
+                f"{place} draws: its metadata need mystnb.figure.caption, more than 40 letters and "
+                f"other ones than the alt text; got {caption!r}"
+            )
             # myst-nb would give both outputs of an explorer the name: the page's extension does
             is_explorer = cell in explorer_cells(path)
-            assert ("name" in figure) == (not is_explorer)
+            assert ("name" in figure) == (not is_explorer), (
+                f"{place} draws: its metadata need mystnb.figure.name, fig-SOMETHING; "
+                "that of an explorer has none"
+            )
             names.append("fig-explorer" if is_explorer else figure["name"])
-    assert len(names) == len(set(names)) > 0
-    assert all(name.startswith("fig-") for name in names)
+    assert names, "a chapter has at least one figure"
+    wrong = [name for name in names if names.count(name) > 1 or not name.startswith("fig-")]
+    assert not wrong, f"names of figures begin with fig- and differ; rename {wrong}"
 
 
 def test_no_two_figures_of_the_book_have_one_name():
     cells = [cell for path in NOTEBOOKS for cell in code_cells(path) if pictures(cell)]
     figures = [cell.metadata["mystnb"]["figure"] for cell in cells]
     names = [figure["name"] for figure in figures if "name" in figure]
-    assert sorted(names) == sorted(set(names))
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, f"the name of a figure, mystnb.figure.name, is used once: rename {twice}"
 
 
 @every_notebook
 def test_cells_are_short_and_use_no_rainbow(path):
     for cell in code_cells(path):
-        assert len(cell.source.splitlines()) <= 20, cell.source
-        assert not re.search(r"\b(jet|rainbow|hsv|nipy_spectral)\b", cell.source)
+        assert len(cell.source.splitlines()) <= 20, (
+            f"a cell has at most 20 lines; divide the cell {shown(cell.source)}"
+        )
+        found = re.search(r"\b(jet|rainbow|hsv|nipy_spectral)\b", cell.source)
+        assert not found, f"no rainbow: take magma, gray or RdBu_r in {shown(cell.source)}"
 
 
 @chapter
 def test_chapter_opens_with_its_aims_and_closes_with_recap_and_references(path):
-    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    texts = markdown(path)
     headings = re.findall(r"^## (.+)$", "\n".join(texts), re.MULTILINE)
-    assert "**What you will learn**" in texts[0]
-    assert headings[-2:] == ["Recap", "References"]
+    assert "**What you will learn**" in texts[0], (
+        "the first cell has a paragraph **What you will learn** and a list"
+    )
+    assert headings[-2:] == ["Recap", "References"], (
+        f"the last sections are `## Recap` and `## References`, not {headings[-2:]}"
+    )
 
 
 @every_notebook
@@ -230,12 +290,21 @@ def test_texts_are_plain_markdown(path):
     """Colab shows directives and roles raw."""
     for cell in read(path).cells:
         if cell.cell_type == "markdown":
-            assert not re.search(r"^(```|:::)\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
+            found = re.search(r"^(```|:::)\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
+            assert not found, (
+                f"write plain Markdown, as Colab shows directives and roles raw: {found[0]!r} in "
+                f"{shown(cell.source)}"
+            )
 
 
 @every_notebook
 def test_every_number_in_the_text_is_printed_above_it(path):
-    assert unprinted(read(path).cells) == []
+    missing = unprinted(read(path).cells)
+    assert not missing, (
+        "a number of the text, a decimal or from 11 up, is printed by a cell above it (below a "
+        "heading `## ... by hand` by the next one); print these with as many digits, or leave them "
+        f"out: {missing}"
+    )
 
 
 def test_a_number_that_no_cell_printed_is_found():
@@ -249,20 +318,25 @@ def test_a_number_that_no_cell_printed_is_found():
 @chapter
 def test_references_are_in_the_bibliography(path):
     known = re.sub(r"[{}]", "", (BOOK / "references.bib").read_text("utf-8"))
-    listed = " ".join(read(path).cells[-1].source.split("## References")[1].split())
-    titles = re.findall(r"\*([^*]+?)\.?\*", listed)
-    assert titles
-    for title in titles:
-        assert title in known
+    last = read(path).cells[-1].source
+    assert last.startswith("## References"), "the last cell is that of the references"
+    titles = re.findall(r"\*([^*]+?)\.?\*", " ".join(last.split()))
+    assert titles, "a chapter names a reference, its title in italics: *Title.*"
+    missing = [title for title in titles if title not in known]
+    assert not missing, f"add an entry with this title to book/references.bib: {missing}"
 
 
 @every_notebook
 def test_setup_cell_installs_from_the_repository_in_the_configuration(path):
     repository = CONFIG["repository"]
     setup = code_cells(path)[0].source
-    assert f"git+{repository['url']}@{repository['branch']}" in setup
-    assert 'if "google.colab" in sys.modules:' in setup
-    assert "--no-deps" in setup
+    wanted = f"git+{repository['url']}@{repository['branch']}"
+    assert wanted in setup, (
+        f"the first code cell installs from {wanted}, the address in _config.yml, which "
+        "`python tools/set_repository.py URL BRANCH` writes into all of them"
+    )
+    for line in ('if "google.colab" in sys.modules:', "--no-deps"):
+        assert line in setup, f"the first code cell has {line!r}: copy it from another chapter"
 
 
 @every_notebook

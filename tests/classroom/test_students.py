@@ -172,28 +172,39 @@ def test_a_solution_without_a_text_above_it_is_refused(tool):
 
 def test_making_them_again_changes_nothing(tool):
     made = tool.made_files()
-    assert {path.name for path in made} >= {"saliency.ipynb", "saliency.md"}
     for path, content in made.items():
-        assert path.read_text("utf-8") == content, f"{path.name} is out of date: make students"
+        name = path.relative_to(ROOT)
+        assert path.exists(), f"{name} is not made yet: `make students`"
+        assert path.read_text("utf-8") == content, f"{name} is out of date: `make students`"
     on_disk = {*STUDENTS, *EXERCISES.glob("*.md")}
-    assert on_disk == {path for path in made if path.parent != ROOT / "book"}
+    alone = on_disk - {*made}
+    assert not alone, f"made of no notebook in classroom/source; remove {sorted(alone)}"
 
 
-def test_there_is_a_notebook_for_each_chapter_with_tasks():
-    assert [path.stem for path in STUDENTS] == sorted(TASKS)
+def test_there_is_a_notebook_for_each_module_of_checks():
+    names = [path.stem for path in STUDENTS]
+    assert names == sorted(TASKS), (
+        "each module of lib/deepinside/classroom/checks has a student's notebook of its name, and "
+        f"no other; `make students` makes it of the teacher's: {sorted({*names} ^ {*TASKS})}"
+    )
 
 
 @student
 def test_no_line_of_a_solution_is_left(tool, path):
     lines = list(tool.solution_lines(teacher_of(path)))
-    assert len(lines) > 10
+    assert lines, "no line stands between `### BEGIN SOLUTION` and `### END SOLUTION`"
     for made in (path, EXERCISES / f"{path.stem}.md"):
         text = made.read_text("utf-8")
         if made.suffix == ".ipynb":
             text = "\n".join(cell.source for cell in read(made).cells)
         left = {line.strip() for line in text.splitlines()} & set(lines)
-        assert not left, made
-        assert not re.search("BEGIN|END SOLUTION|HIDDEN|MARK SCHEME", text)
+        assert not left, (
+            f"{made.name} shows lines of a solution, as they stand elsewhere in the teacher's "
+            f"notebook, too; write them otherwise in one place: {sorted(left)}"
+        )
+        assert not re.search("BEGIN|END SOLUTION|HIDDEN|MARK SCHEME", text), (
+            f"{made.name} shows a marker: in the teacher's notebook it stands alone on its line"
+        )
 
 
 @student
@@ -203,16 +214,21 @@ def test_nothing_was_executed_and_texts_are_plain_markdown(path):
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
         else:
-            assert not re.search(r"^(```|:::)\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
+            found = re.search(r"^(```|:::)\{|\{[a-z:]+\}`", cell.source, re.MULTILINE)
+            assert not found, (
+                f"write plain Markdown in classroom/source, as Colab shows directives raw: {found}"
+            )
 
 
 @student
 def test_setup_cell_installs_from_the_repository_in_the_configuration(path):
     repository = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
     setup = next(cell.source for cell in read(path).cells if cell.cell_type == "code")
-    assert f"git+{repository['url']}@{repository['branch']}" in setup
-    assert 'if "google.colab" in sys.modules:' in setup
-    assert "%pip install -q --no-deps" in setup
+    wanted = f"git+{repository['url']}@{repository['branch']}"
+    for part in (wanted, 'if "google.colab" in sys.modules:', "%pip install -q --no-deps"):
+        assert part in setup, (
+            f"the first code cell of the teacher's notebook has {part!r}: copy it from another one"
+        )
 
 
 @student
@@ -224,22 +240,34 @@ def test_notebook_has_the_tasks_and_points_of_the_checks(path):
         if cell.cell_type == "code" and cell.metadata.nbgrader.solution
     }
     checked = {c.metadata.nbgrader.grade_id: c for c in cells if not c.metadata.nbgrader.solution}
-    tasks = TASKS[path.stem]
-    assert list(answers) == [task.name for task in tasks]
-    assert list(checked) == [f"{task.name}-check" for task in tasks]
-    assert 4 <= len(tasks) <= 6
+    tasks = TASKS.get(path.stem)
+    assert tasks, f"lib/deepinside/classroom/checks/{path.stem}.py must have the tasks' checks"
+    names = [task.name for task in tasks]
+    assert list(answers) == names and list(checked) == [f"{name}-check" for name in names], (
+        f"the notebook's cells must be those of the checks, in their order: {names}, each with a "
+        "cell NAME-check; change the grade_id in the teacher's notebook or the name at `@task`"
+    )
     for task in tasks:
-        assert re.search(rf"^def {task.answer}\(", answers[task.name], re.MULTILINE)
+        assert re.search(rf"^def {task.answer}\(", answers[task.name], re.MULTILINE), (
+            f"the answer cell of {task.name} must define {task.answer}, as its check is "
+            f"{task.check.__name__}"
+        )
         check = checked[f"{task.name}-check"]
         assert f"checks.{task.check.__name__}({task.answer})" in check.source
-        assert check.metadata.nbgrader.points == task.points
+        assert check.metadata.nbgrader.points == task.points, (
+            f"{task.name} is worth {task.points} points at `@task`: write them into the metadata "
+            "of its check cell"
+        )
     questions = [cell for cell in cells if cell.cell_type == "markdown"]
-    assert len(questions) == 1 and questions[0].metadata.nbgrader.points > 0
+    assert len(questions) == 1 and questions[0].metadata.nbgrader.points > 0, (
+        "the teacher's notebook needs one question to be answered in words, worth points"
+    )
 
 
 def test_names_of_tasks_are_columns_of_one_table():
     names = [task.name for tasks in TASKS.values() for task in tasks]
-    assert len(names) == len(set(names))
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, f"two tasks have one name; rename one of each: {sorted(twice)}"
 
 
 def test_every_student_notebook_runs_to_its_end_and_each_check_says_not_done_yet():
@@ -270,15 +298,24 @@ def test_exercises_follow_their_chapter_and_a_notebook_of_its_own_those(path):
     parts = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["parts"]
     chapters = [chapter for part in parts for chapter in part["chapters"]]
     if path in OF_CHAPTERS:
-        (chapter,) = [entry for entry in chapters if entry["file"] == f"book/{name}"]
-        assert {"file": f"book/exercises/{name}", "title": "Exercises"} == chapter["sections"][0]
+        sections = [entry.get("sections") for entry in chapters if entry["file"] == f"book/{name}"]
+        wanted = {"file": f"book/exercises/{name}", "title": "Exercises"}
+        assert sections and sections[0] and sections[0][0] == wanted, (
+            f"in _toc.yml, the first of the sections below book/{name} must be {wanted}"
+        )
     else:
         title = read(path).cells[0].source.splitlines()[0].removeprefix("# ")
         behind = [entry for chapter in chapters for entry in chapter.get("sections", [])[1:]]
-        assert {"file": f"book/exercises/{name}", "title": title} in behind
+        wanted = {"file": f"book/exercises/{name}", "title": title}
+        assert wanted in behind, (
+            f"there is no chapter book/{name}.ipynb, so in _toc.yml the sections below another "
+            f"chapter must have, behind its exercises, {wanted}"
+        )
     page = (EXERCISES / f"{name}.md").read_text("utf-8")
-    assert (
-        len(re.findall(r"^`{3,}\{exercise\} Task \d: ", page, re.MULTILINE)) == len(TASKS[name]) + 1
+    shown = len(re.findall(r"^`{3,}\{exercise\} Task \d: ", page, re.MULTILINE))
+    assert shown == len(TASKS.get(name, ())) + 1, (
+        f"the teacher's notebook has {shown} numbered tasks; it needs one for each check in "
+        f"checks/{name}.py, and a question"
     )
     assert f"classroom/students/{name}.ipynb" in page
 
@@ -291,8 +328,11 @@ def test_chapter_and_page_lead_to_colab(tool, path):
     if path not in OF_CHAPTERS:
         return
     texts = [c.source for c in read(ROOT / "book" / path.name).cells if c.cell_type == "markdown"]
-    (cell,) = [text for text in texts if text.startswith("## Exercises")]
-    assert address in cell and f"(exercises/{path.stem}.md)" in cell
+    cells = [text for text in texts if text.startswith("## Exercises")]
+    assert len(cells) == 1 and address in cells[0], (
+        "the chapter has one cell `## Exercises`, before its recap; `make students` writes it"
+    )
+    assert f"(exercises/{path.stem}.md)" in cells[0]
 
 
 def text_of(page):

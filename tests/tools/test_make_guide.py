@@ -19,7 +19,12 @@ def test_making_it_again_changes_nothing():
 
 def test_it_lists_every_task_with_its_points_and_minutes():
     listed = [tuple(map(int, row[1:3])) for row in ROWS if row[3] != "question"]
-    assert listed == [(task.points, task.minutes) for known in TASKS.values() for task in known]
+    names = make_guide.in_order()
+    assert sorted(names) == sorted(TASKS), (
+        "the pages of exercises in _toc.yml must be those that checks/ has a module for: "
+        f"{sorted({*names} ^ {*TASKS})}"
+    )
+    assert listed == [(task.points, task.minutes) for name in names for task in TASKS[name]]
     assert len([row for row in ROWS if row[3] == "question"]) == len(TASKS)
 
 

@@ -160,8 +160,11 @@ def test_an_error_names_the_file(tmp_path, text, titles, told):
 
 
 def test_each_numbered_chapter_has_a_file():
-    files = sorted(path.stem for path in (ROOT / self_tests.FOLDER).iterdir())
-    assert files == sorted(NUMBERED)
+    files = sorted(path.stem for path in (ROOT / self_tests.FOLDER).glob("*.md"))
+    assert files == sorted(NUMBERED), (
+        f"each chapter with exercises has its questions in {self_tests.FOLDER}/NAME.md, and no "
+        f"other: {sorted({*files} ^ {*NUMBERED})}"
+    )
 
 
 @pytest.mark.parametrize("name", NUMBERED)
@@ -172,33 +175,44 @@ def test_each_section_that_teaches_has_one_or_two_questions_in_the_text_s_order(
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
     asked = Counter(question.section for question in of_book(name))
     taught = [title for title in titles if not TEACH_NOTHING.fullmatch(title)]
-    assert [title for title in taught if not 1 <= asked[title] <= 2] == []
-    assert list(asked) == [title for title in titles if title in asked]
+    wrong = {title: asked[title] for title in taught if not 1 <= asked[title] <= 2}
+    assert not wrong, f"{name}.md must have one or two questions for each section, not: {wrong}"
+    assert list(asked) == [title for title in titles if title in asked], (
+        f"the sections in {name}.md are called as the chapter's, and in their order: "
+        f"{list(asked)}, but the chapter has {titles}"
+    )
 
 
 @pytest.mark.parametrize("name", NUMBERED)
 def test_texts_are_short(name):
     for question in of_book(name):
-        assert len(question.text.split()) <= 45, question.text
+        parts = [(question.text, 45)]
         for option in question.options:
-            assert len(option.text.split()) <= 20, option.text
-            assert len(option.why.split()) <= 45, option.why
+            parts += [(option.text, 20), (option.why, 45)]
+        for text, most in parts:
+            words = len(text.split())
+            assert words <= most, f"{name}.md: {words} words, at most {most} are read: {text}"
 
 
 def test_no_two_questions_are_the_same():
     names = [question.name for name in NUMBERED for question in of_book(name)]
-    assert len(names) == len(set(names))
+    assert len(names) == len(set(names)), "a question stands twice in the book: change one"
 
 
 @pytest.mark.parametrize("name", NUMBERED)
 def test_the_right_option_is_not_told_by_its_place_or_its_length(name):
     found = of_book(name)
     places = Counter(question.right for question in found)
-    assert max(places.values()) <= len(found) / 2
-    assert len(places) >= 3
+    assert len(places) >= min(3, len(found)) and max(places.values()) <= (len(found) + 1) // 2, (
+        f"{name}.md: the right option stands at {places}, counted from 0. Move some, so that it "
+        "stands at three places and at none more than half of the times"
+    )
     longest = [
         len(question.options[question.right].text)
         > max(len(option.text) for option in question.options if not option.is_right)
         for question in found
     ]
-    assert sum(longest) <= len(found) * 0.4
+    assert sum(longest) <= len(found) * 0.4, (
+        f"{name}.md: the right option is the longest in {sum(longest)} of {len(found)} questions, "
+        "at most four in ten; shorten it or lengthen another"
+    )

@@ -7,32 +7,16 @@ what is wrong with the answer, or not done yet. `passed` asks the same without s
 and named nowhere else.
 """
 
+import pkgutil
+from importlib import import_module
+
 from deepinside.classroom import seal
 from deepinside.classroom.answers import Result, Task, mark, passed, tasks_of
-from deepinside.classroom.checks import (
-    class_models,
-    deconvnet,
-    later_methods,
-    limits,
-    localization,
-    network,
-    saliency,
-    shortcut,
-)
 
-# each notebook's tasks, in their order in it
+# each notebook's tasks, in their order in it; a notebook is named as its module in this folder
 TASKS: dict[str, tuple[Task, ...]] = {
-    module.__name__.rpartition(".")[2]: tasks_of(module.__name__)
-    for module in (
-        network,
-        class_models,
-        saliency,
-        localization,
-        deconvnet,
-        later_methods,
-        limits,
-        shortcut,
-    )
+    name: tasks_of(import_module(f"{__name__}.{name}").__name__)
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__))
 }
 _CHECKS = {task.check.__name__: task.check for tasks in TASKS.values() for task in tasks}
 globals().update(_CHECKS)
