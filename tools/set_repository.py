@@ -21,7 +21,7 @@ GITHUB = "https://github.com/"
 # as a browser shows it, as git clones it, and by ssh
 ADDRESS = re.compile(
     r"(?:https://github\.com/|git@github\.com:|ssh://git@github\.com/)"
-    r"(?P<name>[\w-][\w.-]*/[\w.-]+?)(?:\.git)?/?",
+    r"(?P<name>[\w-][\w.-]*/(?!\.git/?$)[\w.-]+?)(?:\.git)?/?",
     re.ASCII,
 )
 TAG = re.compile(r"\w[\w.-]*(?:/[\w.-]+)*", re.ASCII)

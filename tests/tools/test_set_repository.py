@@ -1,4 +1,5 @@
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -10,13 +11,24 @@ ROOT = Path(__file__).resolve().parents[2]
 FORK = ("https://github.com/some-school/conv.nets", "v2.1")
 
 
-@pytest.fixture
-def copy(tmp_path):
-    """The files of this repository that name its address, and one of a classroom."""
-    for path in [*tool.notebooks(ROOT), *tool.texts(ROOT)]:
-        target = tmp_path / path.relative_to(ROOT)
+@pytest.fixture(scope="module")
+def naming():
+    """The files of this repository that name its address."""
+    owner = tool.repository(ROOT)[0].split("/")[-2].encode()
+    return [path for path in tool.files(ROOT) if owner in path.read_bytes().lower()]
+
+
+def copied(paths, folder):
+    for path in paths:
+        target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+
+
+@pytest.fixture
+def copy(naming, tmp_path):
+    """The files that name the address, and one of a classroom."""
+    copied([path for path in naming if not path.name.startswith("package")], tmp_path)
     lesson = tmp_path / "classroom" / "lesson 1" / "exercises.ipynb"
     lesson.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "book" / "saliency.ipynb", lesson)
@@ -34,7 +46,7 @@ def contents(folder):
 def test_configuration_and_every_setup_cell_name_the_fork(copy):
     before, old = contents(copy), yaml.safe_load((copy / "_config.yml").read_text("utf-8"))
     changed = tool.set_repository(*FORK, copy)
-    assert set(changed) == set(before)
+    assert {*tool.notebooks(copy), copy / "_config.yml", copy / "README.md"} <= {*changed}
     assert tool.repository(copy) == FORK
     new = yaml.safe_load((copy / "_config.yml").read_text("utf-8"))
     assert (new["repository"]["url"], new["repository"]["branch"]) == FORK
@@ -70,13 +82,58 @@ def test_links_to_files_of_the_repository_name_the_fork(copy):
     assert not [path for path, content in contents(copy).items() if here in content]
 
 
-def test_nothing_names_the_old_address(copy):
-    owner, name = tool.repository(copy)[0].split("/")[-2:]
-    tool.set_repository(*FORK, copy)
-    for path, content in contents(copy).items():
-        text = content.decode("utf-8")
-        left = [f"{owner}/{name}", f"{owner}%2F{name}", f"{owner}.github.io"]
-        assert [old for old in left if old in text] == [], path
+def test_nothing_in_the_tree_names_the_old_address_title_or_author(tmp_path):
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    if listed.returncode:
+        pytest.skip("no checkout of git")
+    names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    copied([ROOT / name for name in names], tmp_path)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    title, author = config["title"], config["author"]
+    owner, name = config["repository"]["url"].split("/")[-2:]
+    new = {"title": "Nets, seen (a fork)", "author": "A. Teacher"}
+    tool.set_repository(*FORK, tmp_path, **new)
+    old = [f"{owner}/{name}", f"{owner}%2f{name}", f"{owner}.github.io", title, author]
+    old = [text.lower() for text in (*old, tool._slug(title))]
+    for path, content in contents(tmp_path).items():
+        if path.name in tool.KEPT:
+            continue
+        text = content.decode("utf-8", "ignore").lower()
+        assert [word for word in old if word in text] == [], path
+    license_text = (tmp_path / "LICENSE").read_text("utf-8")
+    assert license_text == (ROOT / "LICENSE").read_text("utf-8")
+    made = yaml.safe_load((tmp_path / "_config.yml").read_text("utf-8"))
+    assert {kind: made[kind] for kind in new} == new
+    assert yaml.safe_load((tmp_path / "CITATION.cff").read_text("utf-8"))["authors"] == [
+        {"name": "A. Teacher"}
+    ]
+    assert '"name": "nets-seen-a-fork"' in (tmp_path / "package.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("given", [{"title": 'a "b"'}, {"author": "a: b"}, {"title": "a\nb"}])
+def test_a_title_that_would_need_quotes_is_refused(copy, given):
+    before = contents(copy)
+    with pytest.raises(ValueError, match="are taken, not"):
+        tool.set_repository(*FORK, copy, **given)
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/some-school/conv.nets/",
+        "https://github.com/some-school/conv.nets.git",
+        "https://github.com/some-school/conv.nets.git/",
+        "git@github.com:some-school/conv.nets.git",
+        "git@github.com:some-school/conv.nets",
+        "ssh://git@github.com/some-school/conv.nets.git",
+    ],
+)
+def test_an_address_is_taken_as_git_and_browsers_write_it(url):
+    assert tool.canonical(url) == FORK[0]
 
 
 def test_addresses_without_a_tag_and_of_the_pages_name_the_fork(copy):
@@ -160,8 +217,8 @@ def test_there_and_back(copy):
         "some-school/nets",
         "http://github.com/a/b",
         "https://github.com/a",
-        "https://github.com/a/b/",
-        "https://github.com/a/b.git",
+        "https://github.com/a/.git",
+        "git@gitlab.com:a/b.git",
         "https://github.com/a/b/tree/main",
         "https://gitlab.com/a/b",
         'https://github.com/a/b"',
