@@ -62,6 +62,8 @@ help:
 	@echo "make notebooks  execute the notebooks in place, to commit them;"
 	@echo "                NOTEBOOKS=book/saliency.ipynb executes this one alone"
 	@echo "make students   make the students' notebooks and the pages of exercises from the teacher's"
+	@echo "make chapter NAME=my_maps TITLE='My maps'"
+	@echo "                make a chapter with a figure, a number, an exercise and questions, to be written"
 	@echo "make release VERSION=1.2.0"
 	@echo "                test, commit and tag this version, to which its cells and badges then lead"
 	@echo "make clean      remove what was built and installed"
@@ -165,6 +167,10 @@ bench: $(HTML)
 students: $(READY)
 	$(BIN)/python tools/make_students.py
 	$(BIN)/python tools/make_guide.py
+
+.PHONY: chapter
+chapter: $(READY)
+	$(BIN)/python tools/new_chapter.py "$(NAME)" "$(TITLE)"
 
 notebooks: $(READY)
 	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
