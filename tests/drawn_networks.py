@@ -13,6 +13,18 @@ from torchvision.models.vision_transformer import VisionTransformer
 from deepinside.networks import from_model
 
 
+class Ends(nn.Module):
+    """A linear network of images with so many values, and something at its end."""
+
+    def __init__(self, end, values):
+        super().__init__()
+        self.linear = nn.Linear(values, 4)
+        self.end = end
+
+    def forward(self, images):
+        return self.end(self.linear(images.flatten(1)))
+
+
 def resnet():
     return ResNet(BasicBlock, [1, 1, 1, 1], num_classes=5)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import Saliency
+from drawn_networks import Ends
 from torch import nn
 
 from deepinside.class_score import class_score
@@ -603,16 +604,6 @@ MAPS = [
 ]
 
 
-class Ends(nn.Module):
-    def __init__(self, end):
-        super().__init__()
-        self.linear = nn.Linear(3 * 4 * 5, 4)
-        self.end = end
-
-    def forward(self, images):
-        return self.end(self.linear(images.flatten(1)))
-
-
 @pytest.mark.parametrize("function", MAPS)
 @pytest.mark.parametrize(
     ("end", "message"),
@@ -626,7 +617,7 @@ class Ends(nn.Module):
 )
 def test_a_map_of_what_has_no_gradient_is_refused(function, end, message):
     with pytest.raises(ValueError, match=message):
-        function(Ends(end), torch.rand(2, 3, 4, 5), 1)
+        function(Ends(end, 60), torch.rand(2, 3, 4, 5), 1)
 
 
 @pytest.mark.parametrize("network", [None, "digits", nn.Flatten()])

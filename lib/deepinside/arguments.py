@@ -89,9 +89,7 @@ def checked_map(
     count = axes.count(",") + 1
     if values.ndim != count or not values.numel() or not values.is_floating_point():
         raise ValueError(f"{expected}, got shape {tuple(values.shape)} of {values.dtype}")
-    values = values.detach()
-    if values.dtype not in (torch.float32, torch.float64):
-        values = values.float()
+    values = full_precision(values.detach())
     low, high = values.aminmax()
     if not (low.isfinite() and high.isfinite()):
         bad = int((~values.isfinite()).sum())
@@ -99,6 +97,11 @@ def checked_map(
     if not signed and low < 0:
         raise ValueError(f"{expected} of at least 0, got values down to {low.item():.4g}")
     return values
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Return values, those of half precision as float32, in which sums do not overflow."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def check_generator(generator: object) -> None:

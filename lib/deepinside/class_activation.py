@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepinside.arguments import full_precision
 from deepinside.class_score import Target, check_images, class_score, target_classes
 from deepinside.deconvnet import pseudo_gradient
 from deepinside.networks import Network, copy_sharing_weights
+from deepinside.networks.network import check_network
 from deepinside.networks.scores import gradient_by
-from deepinside.stages import check_network, last_activation, layouts, listened_to
+from deepinside.stages import last_activation, layouts, listened_to
 
 
 @torch.no_grad()
@@ -49,10 +51,10 @@ def class_activation_map(network: Network, images: Tensor, target: Target = None
     network = copy_sharing_weights(network)
     seen = listened_to(network, [name for name, _ in network.named_modules()])
     classes = target_classes(network, images, target)
-    scores = _at_least_float32(seen[""].gather(1, classes[:, None])[:, 0])
+    scores = full_precision(seen[""].gather(1, classes[:, None])[:, 0])
     for head, activation in _weighings(network, seen):
-        weights = _at_least_float32(head.weight[classes].flatten(1))
-        maps = torch.einsum("nk,nkhw->nhw", weights, _at_least_float32(activation))
+        weights = full_precision(head.weight[classes].flatten(1))
+        maps = torch.einsum("nk,nkhw->nhw", weights, full_precision(activation))
         bias = torch.zeros_like(scores) if head.bias is None else head.bias[classes].to(scores)
         means = maps.mean((1, 2)) + bias
         if isinstance(head, nn.Conv2d):
@@ -106,7 +108,7 @@ def grad_cam(
         scores = class_score(network, images, target)
         gradient = gradient_by(scores, seen[layer])
     gradient, activation = (
-        _at_least_float32(layout.as_picture(values, images.shape[2:]))
+        full_precision(layout.as_picture(values, images.shape[2:]))
         for values in (gradient, seen[layer].detach())
     )
     weights = gradient.mean((2, 3), keepdim=True)
@@ -127,10 +129,6 @@ def guided_grad_cam(
     signal = pseudo_gradient(network, images, classes, rule="guided")
     maps = grad_cam(network, images, classes, layer)
     return signal * F.interpolate(maps[:, None], images.shape[2:], mode="bilinear")
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _weighings(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from deepinside.arguments import number, shown, whole_number
+from deepinside.arguments import full_precision, number, shown, whole_number
 from deepinside.class_score import (
     Target,
     check_images,
@@ -35,7 +35,6 @@ from deepinside.regularizers import (
     Fourier,
     Regularizers,
     drawn,
-    full_precision,
     transformed,
 )
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deepinside.arguments import shown
 from deepinside.backward_network import layers
 from deepinside.backward_network.tracing import steps
 from deepinside.networks import Network, Normalization
+from deepinside.networks.network import check_network
 
 
 class Description(NamedTuple):
@@ -52,8 +52,7 @@ def network_description(network: Network) -> Description:
         If the network resizes photos in another way than bilinearly, or a layer is of another
         kind, has options that the description has no word for, or weights beyond float16.
     """
-    if not isinstance(network, Network):
-        raise ValueError(f"expected a Network, as load_network returns, got {shown(network)}")
+    check_network(network)
     if network.interpolation != "bilinear":
         raise ValueError(
             f"expected a network with bilinear interpolation, got {network.interpolation!r}"

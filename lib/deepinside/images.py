@@ -79,9 +79,9 @@ class View:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        _checked_size(self.photo_size, "of a photo")
-        height, width = _checked_size(self.resized_size, "of a resized photo")
-        h, w = _checked_size(self.size, "of a part")
+        checked_size(self.photo_size, "of a photo")
+        height, width = checked_size(self.resized_size, "of a resized photo")
+        h, w = checked_size(self.size, "of a part")
         try:
             whole_number(self.top, "top", 0, height - h)
             whole_number(self.left, "left", 0, width - w)
@@ -256,7 +256,7 @@ def squash_photo(photo: Tensor, size: tuple[int, int], *, interpolation: str = "
     """
     photo = _at_least_float32(photo)
     check_photo(photo)
-    size = height, width = _checked_size(size, "to resize to")
+    size = height, width = checked_size(size, "to resize to")
     if height * width > MAX_PIXELS:
         got = f"{height} x {width} = {height * width:,}"
         raise ValueError(f"expected a size of at most {MAX_PIXELS:,} pixels, got {got}")
@@ -340,7 +340,9 @@ def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if is_lower and values.dtype not in _FLOATS else values
 
 
-def _checked_size(size: tuple[int, int], what: str) -> tuple[int, int]:
+def checked_size(
+    size: Sequence[int], what: str = "in whole pixels of at least 1"
+) -> tuple[int, int]:
     """Return (height, width) as two integers; a ValueError says if it is none."""
     try:
         height, width = (whole_number(side, "a side", 1) for side in size)

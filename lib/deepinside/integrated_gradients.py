@@ -9,7 +9,7 @@ Taly and Yan, ICML 2017, arXiv 1703.01365).
 import torch
 from torch import Tensor, nn
 
-from deepinside.arguments import whole_number
+from deepinside.arguments import full_precision, whole_number
 from deepinside.class_score import Target, broadcast_to_images, check_images, target_classes
 from deepinside.networks import in_evaluation_mode
 from deepinside.saliency import image_gradient
@@ -56,7 +56,7 @@ def integrated_gradients(
     steps = whole_number(steps, "a number of steps", 1)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)
-    total = torch.zeros_like(images, dtype=torch.promote_types(images.dtype, torch.float32))
+    total = torch.zeros_like(full_precision(images))
     for step in range(steps):
         point = torch.lerp(start, images, (step + 0.5) / steps)
         total += image_gradient(network, point, classes)

@@ -184,7 +184,7 @@ def randomize_layers(
             for values in _own_values(layer):
                 if _is_weight(layer, values):
                     # drawn on the generator's device, so that a run repeats on any device
-                    drawn = torch.empty(values.shape, device=generator.device).float()
+                    drawn = torch.empty(values.shape, dtype=torch.float32, device=generator.device)
                     nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
                     values.copy_(drawn)
                 elif values.ndim < 2:

@@ -22,11 +22,10 @@ from torch import Tensor
 
 from deepinside.arguments import checked_map, number
 from deepinside.class_score import ClassScore, top_classes
-from deepinside.images import Box, check_photo, checked_box, squashed
-from deepinside.measures import checked_size
+from deepinside.images import Box, check_photo, checked_box, checked_size, squashed
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 from deepinside.object_maps import SCALES, object_maps
-from deepinside.stages import check_network
 
 # a longer photo is cut at this size, in pixels, and the mask enlarged
 _LONGER_SIDE = 250
@@ -206,18 +205,7 @@ def graph_cut_localization(
     low = number(background_quantile, "the background's quantile, not above the object's,", 0, high)
     scale = min(1.0, _LONGER_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    whole = (
-        (
-            photo.detach()
-            .cpu()
-            .to(torch.promote_types(photo.dtype, torch.float32))
-            .permute(1, 2, 0)
-            .numpy()
-            * 255
-        )
-        .round()
-        .astype(np.uint8)
-    )
+    whole = (photo.detach().cpu().permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     pixels = cv2.resize(np.ascontiguousarray(whole), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     object_seeds = small > float(np.quantile(small, high))

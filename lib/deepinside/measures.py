@@ -19,8 +19,8 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor
 
-from deepinside.arguments import check_generator, checked_map, number, shown, whole_number
-from deepinside.images import Box, checked_box
+from deepinside.arguments import check_generator, checked_map, number, shown
+from deepinside.images import Box, checked_box, checked_size
 
 # between the 256 values of a map in 8 bits
 THRESHOLDS = 255
@@ -67,16 +67,6 @@ def checked_boxes(boxes: Sequence[Box]) -> list[Box]:
     if not isinstance(boxes, Sequence | np.ndarray | Tensor) or not len(boxes):
         raise ValueError(f"expected a list of at least one true box, got {shown(boxes)}")
     return [checked_box(box) for box in boxes]
-
-
-def checked_size(size: Sequence[int]) -> tuple[int, int]:
-    """Return (height, width) of a picture; a ValueError says if it is none."""
-    try:
-        height, width = (whole_number(side, "a side", 1) for side in size)
-    except (TypeError, ValueError) as error:
-        expected = "expected a size (height, width) in whole pixels of at least 1"
-        raise ValueError(f"{expected}, got {shown(size)}") from error
-    return height, width
 
 
 def threshold_overlaps(

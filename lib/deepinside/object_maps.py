@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepinside.arguments import checked_map, number, shown
+from deepinside.arguments import checked_map, full_precision, number, shown
 from deepinside.class_score import Target, check_images, class_indices, target_classes
 from deepinside.images import squashed
 from deepinside.networks import Network, copy_sharing_weights
-from deepinside.networks.scores import check_scores, gradient_by
-from deepinside.stages import Layout, check_network, layouts, listened_to, stages
+from deepinside.networks.network import check_network
+from deepinside.networks.scores import check_scores, no_gradient
+from deepinside.stages import Layout, layouts, listened_to, stages
 
 # sizes of the photo, as shares of the network's input
 SCALES = (1.0, 2.0)
@@ -84,8 +85,7 @@ def object_maps(
     # one copy for all passes, whose layers are listened to
     network = copy_sharing_weights(network)
     seen = listened_to(network, [*found])
-    exact = torch.promote_types(mean.dtype, torch.float32)
-    total = torch.zeros(len(photos), *size, dtype=exact, device=mean.device)
+    total = full_precision(mean).new_zeros(len(photos), *size)
     for scale in scales:
         sides = size if scale == 1 else (_side(size[0] * scale), _side(size[1] * scale))
         images = unscaled if scale == 1 else squashed(network, photos, sides).to(mean)
@@ -182,8 +182,7 @@ def _stage_saliency(
         # a copy, as they may come from the caller's inference mode
         chosen = scores.gather(1, classes.clone()[:, None]).sum()
         if not chosen.requires_grad:
-            # raises the error that says so
-            gradient_by(chosen, images)
+            raise no_gradient()
         gradients = torch.autograd.grad(chosen, [seen[name] for name in found])
     return [
         checked_map(

@@ -10,7 +10,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from deepinside.arguments import whole_number
+from deepinside.arguments import full_precision, whole_number
 from deepinside.class_score import (
     Target,
     broadcast_to_images,
@@ -62,9 +62,8 @@ def occlusion(
     stride = whole_number(stride, "a stride, not above the patch,", 1, patch)
     network = in_evaluation_mode(network)
     classes = target_classes(network, images, target)
-    exact = torch.promote_types(images.dtype, torch.float32)
-    scores = class_score(network, images, classes).to(exact)
-    total = torch.zeros_like(images[:, 0], dtype=exact)
+    scores = full_precision(class_score(network, images, classes))
+    total = torch.zeros_like(full_precision(images[:, 0]))
     times = torch.zeros_like(total[0])
     tops, lefts = (range(0, side - patch + stride, stride) for side in (height, width))
     for top, left in itertools.product(tops, lefts):

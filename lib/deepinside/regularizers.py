@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepinside.arguments import number, shown
+from deepinside.arguments import full_precision, number, shown
 
 # how fast amplitudes fall with the frequency: in photographs about as 1 / frequency, which
 # here gives grainy images of many small parts; a steeper fall gives fewer and larger ones
@@ -199,11 +199,6 @@ def drawn(
     options = {"dtype": torch.float32}
     values = [sample(like.shape[1:], generator=g, device=g.device, **options) for g in generators]
     return torch.stack(values).to(like).expand_as(like)
-
-
-def full_precision(values: Tensor) -> Tensor:
-    """Return values, those of half precision as float32, in which sums do not overflow."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _color_mix(channels: int) -> Tensor:

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deepinside.arguments import check_generator, number, shown, whole_number
+from deepinside.arguments import check_generator, full_precision, number, shown, whole_number
 from deepinside.class_score import (
     Target,
     check_images,
@@ -24,7 +24,6 @@ from deepinside.class_score import (
 from deepinside.images import View, check_photo, crop, in_channels_of, lay_back, resize_photo
 from deepinside.networks import Network, in_evaluation_mode
 from deepinside.networks.scores import gradient_by
-from deepinside.regularizers import full_precision
 
 # enough to keep every core busy, few enough to stay within a laptop's memory
 _IMAGES_A_PASS = 16

@@ -18,7 +18,8 @@ from torchvision.models.maxvit import PartitionAttentionLayer
 
 from deepinside.arguments import shown
 from deepinside.networks import Network, copy_sharing_weights
-from deepinside.networks.scores import check_scores, gradient_by
+from deepinside.networks.network import check_network
+from deepinside.networks.scores import check_scores, no_gradient
 
 _LAYOUTS = "activations (N, C, h, w) or (N, h, w, C), or tokens (N, others + h * w, C)"
 
@@ -59,15 +60,6 @@ class _Activation(NamedTuple):
         one = F.normalize(vectors[:, vectors.norm(dim=0).argmax()], dim=0, eps=1e-30)
         rest = vectors - one[:, None] * (one @ vectors)
         return bool(rest.norm() > 1e-3 * vectors.norm())
-
-
-def check_network(network: Network) -> None:
-    """Raise a ValueError unless this is a `Network`, which knows its size, classes and layers."""
-    if not isinstance(network, Network):
-        raise ValueError(
-            "expected a network from deepinside.networks.load_network or from_model, got "
-            + (type(network).__name__ if isinstance(network, nn.Module) else shown(network))
-        )
 
 
 def stages(network: Network) -> dict[str, Layout]:
@@ -197,8 +189,7 @@ def _activations(network: Network) -> dict[str, _Activation]:
     check_scores(seen[""], 1)
     chosen = seen.pop("").amax()
     if not chosen.requires_grad:
-        # raises the error that says so
-        gradient_by(chosen, images)
+        raise no_gradient()
     seen = {n: v for n, v in seen.items() if v.requires_grad and v.shape[:1] == (1,)}
     on_every_path = _on_every_path(chosen, images)
     gradients = torch.autograd.grad(chosen, [*seen.values()], allow_unused=True)

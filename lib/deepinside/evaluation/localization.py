@@ -31,10 +31,10 @@ from deepinside.images import Box, load_photo, photo_orientation, resize_photo, 
 from deepinside.localization import rescaled_box
 from deepinside.measures import THRESHOLDS, best_iou, pointing_hit, threshold_overlaps
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.network import check_network
 from deepinside.networks.scores import check_scores
 from deepinside.object_maps import SCALES, checked_scales, object_maps
 from deepinside.rows import appending, read_rows, write_rows
-from deepinside.stages import check_network
 
 COLUMNS = (
     "file", "label", "network", "map", "box", "scales", "class_index", "x0", "y0", "x1", "y1",

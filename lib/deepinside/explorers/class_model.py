@@ -10,8 +10,9 @@ from deepinside import digits, images
 from deepinside.class_model import class_model
 from deepinside.class_score import class_probability
 from deepinside.explorers.packing import Answer, Curve, Panel
-from deepinside.explorers.widget import Control, Explorer, State, check_network
+from deepinside.explorers.widget import Control, Explorer, State
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 
 _STEPS, _SNAPSHOTS = 100, 11
 # the snapshots that are played: every twenty steps

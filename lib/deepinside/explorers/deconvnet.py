@@ -10,11 +10,11 @@ from deepinside.explorers.widget import (
     Control,
     Explorer,
     State,
-    check_network,
     photo_of,
     photo_title,
 )
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 from deepinside.object_maps import stage_names
 
 # what a reader chooses among, and the names in the package

@@ -16,7 +16,6 @@ from deepinside.explorers.widget import (
     Control,
     Explorer,
     State,
-    check_network,
     class_asked_for,
     photo_of,
     photo_title,
@@ -24,6 +23,7 @@ from deepinside.explorers.widget import (
 from deepinside.integrated_gradients import integrated_gradients
 from deepinside.limits import edge_maps, layers_top_down, randomize_layers, rank_correlation
 from deepinside.networks import Network, in_evaluation_mode
+from deepinside.networks.network import check_network
 from deepinside.occlusion import occlusion
 from deepinside.saliency import image_gradient
 from deepinside.stages import stages

@@ -16,7 +16,6 @@ from deepinside.explorers.widget import (
     Control,
     Explorer,
     State,
-    check_network,
     photo_of,
     photo_title,
 )
@@ -29,6 +28,7 @@ from deepinside.limits import (
     rank_correlation,
 )
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 
 _LAYERS, _PIXELS = "layers", "pixels"
 _COUNTS = (0, 1, 2, 5, 10, 20, 35)

@@ -12,7 +12,6 @@ from deepinside.explorers.widget import (
     Control,
     Explorer,
     State,
-    check_network,
     class_asked_for,
     photo_of,
     photo_title,
@@ -26,6 +25,7 @@ from deepinside.localization import (
 )
 from deepinside.measures import iou
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 from deepinside.object_maps import object_maps
 from deepinside.saliency import saliency_map
 

@@ -13,12 +13,12 @@ from deepinside.explorers.widget import (
     Control,
     Explorer,
     State,
-    check_network,
     class_asked_for,
     photo_of,
     photo_title,
 )
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 from deepinside.saliency import gradient_times_input, image_gradient, saliency_map, smooth_grad
 
 _COPIES = 8

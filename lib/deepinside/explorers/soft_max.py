@@ -6,8 +6,9 @@ from torch import Tensor
 from deepinside import images
 from deepinside.class_score import check_images, class_indices
 from deepinside.explorers.packing import Answer, bar_panel
-from deepinside.explorers.widget import Control, Explorer, State, check_network
+from deepinside.explorers.widget import Control, Explorer, State
 from deepinside.networks import Network
+from deepinside.networks.network import check_network
 from deepinside.networks.scores import gradient_by
 
 _ASKED, _RIVAL = "tabby", "tiger cat"

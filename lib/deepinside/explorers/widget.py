@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepinside import images, plots
 from deepinside.arguments import number, shown
@@ -287,12 +287,6 @@ def class_asked_for(network: Network, asked: str) -> int:
         return names.index(asked)
     is_index = re.fullmatch("[0-9]{1,9}", asked)
     return class_index(int(asked) if is_index else asked, names)
-
-
-def check_network(network: nn.Module) -> None:
-    """Raise a ValueError unless this is a `Network`, whose photos and classes are known."""
-    if not isinstance(network, Network):
-        raise ValueError(f"expected a Network, as load_network returns, got {shown(network)}")
 
 
 def _described(control: Control) -> dict:

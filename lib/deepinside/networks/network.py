@@ -185,6 +185,13 @@ class Network(nn.Module):
         return self.layers(self.normalization(images))
 
 
+def check_network(network: object) -> None:
+    """Raise a ValueError unless this is a `Network`, which knows its size, classes and layers."""
+    if not isinstance(network, Network):
+        got = type(network).__name__ if isinstance(network, nn.Module) else shown(network)
+        raise ValueError(f"expected a Network, as load_network returns, got {got}")
+
+
 def copy_sharing_weights(network: AnyNetwork) -> AnyNetwork:
     """Return a copy of a network with the network's own weights, in evaluation mode.
 

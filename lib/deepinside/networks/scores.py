@@ -51,11 +51,16 @@ def gradient_by(
     if values.requires_grad:
         (gradient,) = torch.autograd.grad(values.sum(), images, allow_unused=True)
     if gradient is None:
-        raise ValueError(
-            f"expected {name} with a gradient by the image, got none: its output does not depend "
-            "on the image, or it detaches it, computes without gradient or is quantized"
-        )
+        raise no_gradient(name)
     if finite and not gradient.isfinite().all():
         bad = (~gradient.isfinite()).sum().item()
         raise ValueError(f"expected a finite gradient, got {bad} values that are NaN or infinite")
     return gradient
+
+
+def no_gradient(name: str = "a network") -> ValueError:
+    """Return the error of what has no gradient by the image."""
+    return ValueError(
+        f"expected {name} with a gradient by the image, got none: its output does not depend "
+        "on the image, or it detaches it, computes without gradient or is quantized"
+    )
