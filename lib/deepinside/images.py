@@ -340,9 +340,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if is_lower and values.dtype not in _FLOATS else values
 
 
-def checked_size(
-    size: Sequence[int], what: str = "in whole pixels of at least 1"
-) -> tuple[int, int]:
+def checked_size(size: Sequence[int], what: str) -> tuple[int, int]:
     """Return (height, width) as two integers; a ValueError says if it is none."""
     try:
         height, width = (whole_number(side, "a side", 1) for side in size)

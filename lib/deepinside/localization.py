@@ -103,7 +103,9 @@ def object_box(saliency: Tensor, photo_size: Sequence[int]) -> Box:
 
 def rescaled_box(box: Box, size: Sequence[int], photo_size: Sequence[int]) -> Box:
     """Return a box of a picture of one size (height, width) in pixels of it at another."""
-    (height, width), (photo_height, photo_width) = checked_size(size), checked_size(photo_size)
+    (height, width), (photo_height, photo_width) = (
+        checked_size(each, "in whole pixels") for each in (size, photo_size)
+    )
     x, y = photo_width / width, photo_height / height
     x0, y0, x1, y1 = checked_box(box)
     return (x0 * x, y0 * y, x1 * x, y1 * y)

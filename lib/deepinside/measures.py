@@ -105,7 +105,10 @@ def threshold_overlaps(
         If the map is not of finite floats, there is no true box, or one or the size is none.
     """
     values = checked_map(saliency, "h, w").cpu().double().numpy()
-    true_boxes, (height, width) = checked_boxes(true_boxes), checked_size(photo_size)
+    true_boxes, (height, width) = (
+        checked_boxes(true_boxes),
+        checked_size(photo_size, "in whole pixels"),
+    )
     scale = np.divide([*values.shape[::-1]] * 2, [width, height] * 2)
     true = np.trunc((np.array(true_boxes) - (0, 0, 1, 1)) * scale)
     true[:, 2:] = np.maximum(true[:, 2:], true[:, :2])

@@ -276,6 +276,9 @@ def test_data_that_cannot_be_loaded_is_told_in_place_and_asked_for_again(opened)
     seen.holding = True
     seen.go()
     seen.page.wait_for_function("() => document.querySelector('script[src=\"tried.js\"]')")
+    # the browser asks for a script a moment after the page has it
+    while not seen.held:
+        seen.page.wait_for_timeout(10)
     seen.held.pop().abort()
     seen.page.wait_for_selector(".dx-status.dx-error")
     assert "could not be loaded" in seen.status()

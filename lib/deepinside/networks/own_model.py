@@ -53,7 +53,7 @@ def from_model(
     ------
     ValueError
         If the model does not take such images; if it returns no scores of two classes or
-        more, or probabilities, or other scores each time; if no gradient reaches the images;
+        more, or those of a soft-max, or other scores each time; if no gradient reaches the images;
         or if names are missing.
     """
     model = getattr(model, "_orig_mod", model)  # of one that torch.compile returned
